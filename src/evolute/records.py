@@ -1,0 +1,192 @@
+"""The nouns: what every stage passes to the next. Plain values; nothing here does I/O or knows who uses it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+import orjson
+
+Speaker = Literal["system", "user", "assistant"]
+
+
+def tagged_hash(tag: str, *parts: bytes | str | int) -> bytes:
+    """Hash `parts` to 16 bytes under a scheme named by `tag` (at most 16 bytes, ending in its version).
+
+    Each part is length-prefixed, so that no two different lists of parts run together.
+    """
+    digest = hashlib.blake2b(digest_size=16, person=tag.encode())
+    for part in parts:
+        data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation, in the field's own shape."""
+
+    role: Speaker
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """An instruction that the user gave.
+
+    `input` is Alpaca's separate input; `response` the answer that came with it, if any; `system` and `history` are
+    what stood before the instruction in a conversation. `source` and `line` (from 1) say where it was read.
+    """
+
+    instruction: str
+    input: str = ""
+    response: str | None = None
+    system: str = ""
+    history: tuple[Message, ...] = ()
+    source: str = ""
+    line: int = 0
+
+    @property
+    def text(self) -> str:
+        """What is evolved: the instruction, with its input below it where there is one."""
+        return f"{self.instruction}\n\n{self.input}" if self.input else self.instruction
+
+    @property
+    def id(self) -> bytes:
+        """Hash of what is evolved and the conversation before it; the response and the place do not count."""
+        turns = orjson.dumps([[m.role, m.content] for m in self.history]) if self.history else b""
+        return tagged_hash("seed-1", self.instruction, self.input, self.system, turns)
+
+
+class Failure(StrEnum):
+    """Why a completion has no usable text. A failure is never stored as text."""
+
+    NULL = "null"
+    EMPTY = "empty"
+    TRUNCATED = "truncated"
+    FILTERED = "filtered"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the endpoint counted them. `completion` includes `reasoning`; `prompt` includes `cached`."""
+
+    prompt: int = 0
+    completion: int = 0
+    reasoning: int = 0
+    cached: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call to a model.
+
+    `identity` hashes what else decides the answer (model, sampling parameters, extra body); `draw` numbers the sample,
+    so that asking again means a new one. `choices` are the only answers allowed, where the endpoint can hold a model
+    to them.
+    """
+
+    role: str
+    messages: tuple[Message, ...]
+    identity: bytes
+    draw: int
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    choices: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> bytes:
+        """The name of this call in the ledger."""
+        said: list[bytes | str | int] = [
+            self.identity,
+            self.role,
+            self.draw,
+            *self.choices,
+            len(self.choices),
+        ]
+        for message in self.messages:
+            said += (message.role, message.content)
+        return tagged_hash("call-1", *said)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What came back: text or a `failure`, never both empty. `latency` is in seconds; `attempts` counts the tries."""
+
+    text: str | None
+    failure: Failure | None = None
+    finish: str = "stop"
+    reasoning: str | None = None
+    usage: Usage = Usage()
+    latency: float = 0.0
+    attempts: int = 1
+    model: str = ""
+    detail: str = ""
+
+
+class Reason(StrEnum):
+    """Why a candidate was dropped: the closed list, documented in docs/elimination.md."""
+
+    NULL = "null"
+    EMPTY = "empty"
+    TRUNCATED = "truncated"
+    FILTERED = "filtered"
+    REJECTED = "rejected"
+    UNPARSABLE = "unparsable"
+    REFUSAL = "refusal"
+    ANSWERED = "answered"
+    COMMENTARY = "commentary"
+    SCAFFOLD_LEAK = "scaffold-leak"
+    TOO_SHORT = "too-short"
+    TOO_LONG = "too-long"
+    UNCHANGED = "unchanged"
+    LIKE_ANCESTOR = "like-ancestor"
+    LANGUAGE_CHANGED = "language-changed"
+    NO_INFORMATION_GAIN = "no-information-gain"
+    JUDGE_UNPARSABLE = "judge-unparsable"
+    RESPONSE_NULL = "response-null"
+    RESPONSE_EMPTY = "response-empty"
+    RESPONSE_TRUNCATED = "response-truncated"
+    RESPONSE_FILTERED = "response-filtered"
+    RESPONSE_REJECTED = "response-rejected"
+    RESPONSE_REFUSAL = "response-refusal"
+    RESPONSE_CONTENT_FREE = "response-content-free"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule found: the reason to drop, and the evidence (the words, the score, the judge's reply)."""
+
+    reason: Reason
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the dataset: a kept instruction with its response, and how it came to be.
+
+    Ids are text (`s1-…` for a seed, `i1-…` for an evolved instruction). `round` is 0 for a seed. `operation` is empty
+    for a seed. `response` is None where the recipe asked for no answers. The models are the names asked for, empty
+    where none was used.
+    """
+
+    id: str
+    parent: str
+    root: str
+    round: int
+    operation: str
+    instruction: str
+    input: str
+    response: str | None
+    system: str
+    history: tuple[Message, ...]
+    evolver: str
+    judge: str
+    responder: str
+    source: str
+    line: int
+    reasoning: str | None = None
