@@ -187,9 +187,7 @@ def _without_runtime(spec: ModelSpec) -> dict[str, Any]:
 def shipped() -> list[str]:
     """The names of the recipes inside the package."""
     folder = resources.files("evolute") / "recipes"
-    return sorted(
-        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
-    )
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
 def load(name_or_path: str | Path) -> dict[str, Any]:
@@ -204,9 +202,7 @@ def load(name_or_path: str | Path) -> dict[str, Any]:
     elif str(name_or_path) in shipped():
         text = (resources.files("evolute") / "recipes" / f"{name_or_path}.yaml").read_text(encoding="utf-8")
     else:
-        raise RecipeError(
-            f"no recipe {str(name_or_path)!r}: give a YAML file, or one of {', '.join(shipped())}"
-        )
+        raise RecipeError(f"no recipe {str(name_or_path)!r}: give a YAML file, or one of {', '.join(shipped())}")
     try:
         fields = yaml.safe_load(text)
     except yaml.YAMLError as error:
