@@ -1,0 +1,76 @@
+"""What the loopback server says: bodies in each API's shape, and the scripted answers to them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from evolute.models.scripted import answered, estimated_usage, evolved, given_instruction, judged
+from evolute.records import Message, tagged_hash
+
+
+def scripted_rule(body: Mapping[str, Any]) -> str:
+    """Play evolver, judge or responder like `evolve_script`; the role is guessed from the prompt's shape."""
+    messages, draw, choices = messages_of(body), int(body.get("seed") or 0), choices_of(body)
+    if choices:
+        verdict = judged(messages, draw, choices)
+        return orjson.dumps({_verdict_field(body): verdict}).decode() if "response_format" in body else verdict
+    prompt = messages[-1].content if messages else ""
+    if "Not Equal" in prompt:
+        return judged(messages, draw, ("Equal", "Not Equal"))
+    play = answered if given_instruction(prompt) == prompt.strip() else evolved
+    return play(messages, draw)
+
+
+def reply_body(api: str, body: Mapping[str, Any], text: str, fault: str) -> dict[str, Any]:
+    """The answer in the API's own shape."""
+    usage = estimated_usage(messages_of(body), text)
+    content = {"null": None, "empty": "", "length": text[: len(text) // 2]}.get(fault, text)
+    finish = "length" if fault == "length" else "stop"
+    model = body.get("model")
+    if api == "messages":
+        stop = "max_tokens" if fault == "length" else "end_turn"
+        blocks = [{"type": "text", "text": content}] if content is not None else []
+        counted = {"input_tokens": usage.prompt, "output_tokens": usage.completion}
+        return {"type": "message", "model": model, "content": blocks, "stop_reason": stop, "usage": counted}
+    said = {"message": {"role": "assistant", "content": content}} if api == "chat" else {"text": content}
+    choice = said | {"index": 0, "finish_reason": finish}
+    counted = {"prompt_tokens": usage.prompt, "completion_tokens": usage.completion}
+    return {"id": "loopback", "model": model, "choices": [choice], "usage": counted}
+
+
+def messages_of(body: Mapping[str, Any]) -> tuple[Message, ...]:
+    """The conversation that a request holds, whichever its API."""
+    if "prompt" in body:
+        return (Message("user", str(body["prompt"])),)
+    system = [Message("system", str(body["system"]))] if "system" in body else []
+    return (*system, *(Message(m["role"], str(m["content"])) for m in body.get("messages", ())))
+
+
+def choices_of(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """The only answers that the request allows, however it says so."""
+    properties = _properties(body)
+    if properties:
+        return tuple(next(iter(properties.values())).get("enum", ()))
+    if "grammar" in body:
+        return tuple(re.findall(r'"((?:[^"\\]|\\.)*)"', body["grammar"]))
+    return tuple(body.get("structured_outputs", {}).get("choice", ()) or body.get("guided_choice", ()))
+
+
+def _properties(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    schema = body.get("response_format", {}).get("json_schema", {}).get("schema", {})
+    properties: Mapping[str, Any] = schema.get("properties", {})
+    return properties
+
+
+def _verdict_field(body: Mapping[str, Any]) -> str:
+    return next(iter(_properties(body)), "verdict")
+
+
+def prompt_key(body: Mapping[str, Any]) -> str:
+    """The same text for the same model, messages and seed."""
+    said = [body.get(name) for name in ("model", "messages", "prompt", "system", "seed")]
+    return tagged_hash("loopback-1", orjson.dumps(said)).hex()
