@@ -97,20 +97,14 @@ class Request:
     draw: int
     sampling: Mapping[str, Any] = field(default_factory=dict)
     choices: tuple[str, ...] = ()
+    key: bytes = field(init=False)
+    """The name of this call in the ledger."""
 
-    @property
-    def key(self) -> bytes:
-        """The name of this call in the ledger."""
-        said: list[bytes | str | int] = [
-            self.identity,
-            self.role,
-            self.draw,
-            *self.choices,
-            len(self.choices),
-        ]
+    def __post_init__(self) -> None:
+        said: list[bytes | str | int] = [self.identity, self.role, self.draw, *self.choices, len(self.choices)]
         for message in self.messages:
             said += (message.role, message.content)
-        return tagged_hash("call-1", *said)
+        object.__setattr__(self, "key", tagged_hash("call-1", *said))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,9 @@
+"""A run's memory: every call and every verdict, in one SQLite file, the moment it happens.
+
+`Ledger` is the run's one writer; `Reader` reads a run at any time, also while another process writes it.
+"""
+
+from evolute.ledger.reader import CallRow, CandidateRow, Reader, Totals
+from evolute.ledger.store import Ledger
+
+__all__ = ["CallRow", "CandidateRow", "Ledger", "Reader", "Totals"]

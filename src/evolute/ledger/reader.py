@@ -1,0 +1,318 @@
+"""Reading a run's ledger; nothing here writes."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from evolute.errors import InputError, LedgerDamaged
+from evolute.ledger.schema import MIGRATIONS, check_version
+from evolute.records import Completion, Failure, Message, Row, Seed, Usage
+
+FILE = "ledger.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What one model has done in one role, over all sessions of the run. `seconds` adds up the calls' latencies."""
+
+    role: str
+    model: str
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int
+    cached_tokens: int
+    seconds: float
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateRow:
+    """A candidate as it is recorded; `reason` is empty for a kept one. Round 0 is the seed with its response."""
+
+    seed: int
+    round: int
+    slot: int
+    attempt: int
+    id: bytes
+    parent: bytes
+    operation: str
+    template: bytes | None
+    instruction: str | None
+    reason: str
+    evidence: str
+    evolve_call: bytes | None
+    judge_call: bytes | None
+    respond_call: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """A recorded call: who was asked in which role, and what came back."""
+
+    key: bytes
+    role: str
+    model: str
+    completion: Completion
+
+
+_SEED = "s.position, s.instruction, s.input, s.response, s.system, s.history, o.path, s.line"
+_SEEDS = f"SELECT {_SEED} FROM seeds s LEFT JOIN sources o ON o.id = s.source"
+_COMPLETION = """c.text, c.failure, c.finish, c.reasoning, c.prompt_tokens, c.completion_tokens, c.reasoning_tokens,
+    c.cached_tokens, c.latency, c.attempts, coalesce(c.served, m.name), c.detail"""
+_CALLS = f"SELECT c.key, c.role, m.name, {_COMPLETION} FROM calls c LEFT JOIN models m ON m.id = c.model"
+_CANDIDATES = """SELECT d.seed, d.round, d.slot, d.attempt, d.id, d.parent, d.operation, d.template,
+    coalesce(d.instruction, e.text), coalesce(d.reason, ''), coalesce(d.evidence, ''), d.evolve_call, d.judge_call,
+    d.respond_call FROM candidates d LEFT JOIN calls e ON e.key = d.evolve_call"""
+_ORDER = "ORDER BY d.seed, d.round, d.slot, d.attempt"
+_ROWS = f"""SELECT d.round, d.id, d.parent, d.operation, coalesce(d.instruction, e.text), r.text, r.reasoning,
+    em.name, jm.name, rm.name, s.id, {_SEED}
+    FROM candidates d JOIN seeds s ON s.position = d.seed LEFT JOIN sources o ON o.id = s.source
+    LEFT JOIN calls e ON e.key = d.evolve_call LEFT JOIN models em ON em.id = e.model
+    LEFT JOIN calls j ON j.key = d.judge_call LEFT JOIN models jm ON jm.id = j.model
+    LEFT JOIN calls r ON r.key = d.respond_call LEFT JOIN models rm ON rm.id = r.model
+    WHERE d.reason IS NULL {_ORDER}"""
+
+
+def connect(path: Path, *, write: bool) -> sqlite3.Connection:
+    """Open a ledger file with the settings that durability needs.
+
+    Raises:
+        LedgerDamaged: the file is not an SQLite database, or is broken.
+    """
+    mode = "rwc" if write else "ro"
+    if not write and not os.access(path.parent, os.W_OK):
+        mode = "ro&immutable=1"  # a reader of a live WAL needs to write its index; a read-only folder is not live
+    try:
+        db = sqlite3.connect(
+            f"file:{_quoted(path)}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=30
+        )
+        if write:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+        check_version(db)
+    except sqlite3.DatabaseError as error:
+        raise damaged(path, error) from None
+    return db
+
+
+def damaged(path: Path, error: sqlite3.Error) -> LedgerDamaged:
+    """What to say about a file that SQLite cannot read."""
+    return LedgerDamaged(
+        f"{path} cannot be read: {error}. Nothing was changed. Keep the file: `sqlite3 {path} .recover` saves what is "
+        "still legible into a new one"
+    )
+
+
+def _quoted(path: Path) -> str:
+    return str(path.resolve()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+class Reader:
+    """A view of a run's ledger, safe to use while another process writes it."""
+
+    def __init__(self, run: Path, db: sqlite3.Connection | None = None) -> None:
+        """Open the ledger under the folder `run`.
+
+        Raises:
+            InputError: there is no run there.
+            LedgerError: the ledger is damaged, or from a newer version.
+        """
+        self.run = run
+        if db is None and not (run / FILE).is_file():
+            raise InputError(
+                f"{str(run)!r} is not a run: it has no {FILE}. A run is made by `evolute evolve FILE --out RUN`"
+            )
+        self._db = db or connect(run / FILE, write=False)
+        if db is None and check_version(self._db) < len(MIGRATIONS):
+            raise InputError(f"{run} was begun by an older Evolute, or never begun: run `evolute evolve` on it once")
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    def select(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - SQL's own values
+        """Run a query; a damaged file becomes a LedgerDamaged."""
+        try:
+            yield from self._db.execute(sql, values)
+        except sqlite3.DatabaseError as error:
+            raise damaged(self.run / FILE, error) from None
+
+    def meta(self, name: str) -> str | None:
+        """A remark about the run (`fingerprint`, `stopped`, `respond`)."""
+        for (value,) in self.select("SELECT value FROM meta WHERE name = ?", name):
+            return str(value)
+        return None
+
+    def completion(self, key: bytes) -> Completion | None:
+        """The recorded answer to the call `key`."""
+        row = self._db.execute(
+            f"SELECT {_COMPLETION} FROM calls c LEFT JOIN models m ON m.id = c.model WHERE c.key = ?", (key,)
+        ).fetchone()
+        return None if row is None else _completion(row)
+
+    def calls(self) -> Iterator[CallRow]:
+        """All calls in the order in which they were recorded."""
+        for key, role, model, *rest in self.select(f"{_CALLS} ORDER BY c.id"):
+            yield CallRow(key, role, model, _completion(tuple(rest)))
+
+    def call(self, key: bytes) -> CallRow | None:
+        """One call, with its role and model."""
+        for found, role, model, *rest in self.select(f"{_CALLS} WHERE c.key = ?", key):
+            return CallRow(found, role, model, _completion(tuple(rest)))
+        return None
+
+    def totals(self) -> list[Totals]:
+        """Calls, tokens and time by role and model."""
+        return [
+            Totals(*row)
+            for row in self.select(
+                """SELECT t.role, m.name, calls, prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens,
+                seconds, attempts FROM totals t JOIN models m ON m.id = t.model WHERE calls > 0 ORDER BY t.role"""
+            )
+        ]
+
+    def tally(self) -> Counter[tuple[int, str, str]]:
+        """How many candidates by (round, operation, reason); the reason is empty for kept ones. Round 0: seeds."""
+        return Counter(
+            {
+                (round_, operation, reason): count
+                for round_, operation, reason, count in self.select(
+                    "SELECT round, operation, coalesce(reason, ''), count(*) FROM candidates GROUP BY 1, 2, 3"
+                )
+            }
+        )
+
+    def operation_usage(self) -> list[tuple[Any, ...]]:
+        """Per operation and model: (operation, model, kept, calls, prompt, completion and cached tokens)."""
+        return list(
+            self.select(
+                """SELECT d.operation, m.name, count(DISTINCT CASE WHEN d.reason IS NULL THEN d.id END), count(*),
+                sum(c.prompt_tokens), sum(c.completion_tokens), sum(c.cached_tokens)
+                FROM candidates d JOIN calls c ON c.key IN (d.evolve_call, d.judge_call, d.respond_call)
+                LEFT JOIN models m ON m.id = c.model GROUP BY 1, 2 ORDER BY 1, 2"""
+            )
+        )
+
+    def seed_count(self) -> int:
+        """Distinct seeds."""
+        return int(next(self.select("SELECT count(*) FROM seeds"))[0])
+
+    def finished_count(self) -> int:
+        """Lineages that are finished."""
+        return int(next(self.select("SELECT count(*) FROM lineages WHERE why IS NULL"))[0])
+
+    def left_over(self) -> Counter[str]:
+        """Why lineages were left over, with how many."""
+        rows = self.select("SELECT why, count(*) FROM lineages WHERE why IS NOT NULL GROUP BY why")
+        return Counter({why: count for why, count in rows})
+
+    def seeds(self, after: int = 0, *, unfinished: bool = False, count: int = -1) -> Iterator[tuple[int, Seed]]:
+        """Seeds with their positions in reading order, from the one behind position `after`."""
+        left = "LEFT JOIN lineages l ON l.seed = s.position" if unfinished else ""
+        only = "AND (l.seed IS NULL OR l.why IS NOT NULL)" if unfinished else ""
+        for row in self.select(
+            f"{_SEEDS} {left} WHERE s.position > ? {only} ORDER BY s.position LIMIT ?", after, count
+        ):
+            yield row[0], _seed(row)
+
+    def find(self, prefix: str) -> tuple[int, Seed] | None:
+        """The seed whose lineage holds the id that starts with `prefix` (`s1-…` or `i1-…`)."""
+        table, _, digits = prefix.partition("-")
+        column = "SELECT position FROM seeds" if table == "s1" else "SELECT seed FROM candidates"
+        for (position,) in self.select(f"{column} WHERE lower(hex(id)) LIKE ? || '%' LIMIT 1", digits):
+            return next(self.seeds(position - 1, count=1))
+        return None
+
+    def candidates(self, seed: int | None = None) -> Iterator[CandidateRow]:
+        """The candidates of one lineage, or of all, in dataset order."""
+        if seed is None:
+            return (CandidateRow(*row) for row in self.select(f"{_CANDIDATES} {_ORDER}"))
+        return (CandidateRow(*row) for row in self.select(f"{_CANDIDATES} WHERE d.seed = ? {_ORDER}", seed))
+
+    def template(self, digest: bytes) -> str | None:
+        """The text of an operation as it stood when it was used."""
+        for (text,) in self.select("SELECT text FROM templates WHERE hash = ?", digest):
+            return str(text)
+        return None
+
+    def dataset(self, *, seeds: bool = True) -> Iterator[Row]:
+        """The kept rows in seed order, round by round. Rows that the recipe wants answered and are not, are left out.
+
+        Args:
+            seeds: include the seeds themselves (round 0).
+        """
+        answered = self.meta("respond") != "never"
+        for row in self.select(_ROWS):
+            record = _row(row)
+            if (record.round or seeds) and (record.response is not None or not answered):
+                yield record
+
+
+def seed_name(digest: bytes) -> str:
+    """A seed's id as text."""
+    return f"s1-{digest.hex()}"
+
+
+def instruction_name(digest: bytes) -> str:
+    """An evolved instruction's id as text."""
+    return f"i1-{digest.hex()}"
+
+
+def _row(row: tuple[Any, ...]) -> Row:
+    round_, own, parent, operation, instruction, answer, reasoning, evolver, judge, responder, root, *rest = row
+    seed = _seed(tuple(rest))
+    response = seed.response if answer is None and round_ == 0 else answer
+    return Row(
+        id=instruction_name(own) if round_ else seed_name(root),
+        parent="" if round_ == 0 else seed_name(parent) if parent == root else instruction_name(parent),
+        root=seed_name(root),
+        round=round_,
+        operation=operation,
+        instruction=instruction if round_ else seed.instruction,
+        input="" if round_ else seed.input,
+        response=response.strip() if response is not None else None,
+        system=seed.system,
+        history=seed.history,
+        evolver=evolver or "",
+        judge=judge or "",
+        responder=responder or "",
+        source=seed.source,
+        line=seed.line,
+        reasoning=reasoning,
+    )
+
+
+def _seed(row: tuple[Any, ...]) -> Seed:
+    _, instruction, given, response, system, history, source, line = row
+    turns = tuple(Message(role, content) for role, content in orjson.loads(history)) if history else ()
+    return Seed(instruction, given or "", response, system or "", turns, source or "", line or 0)
+
+
+def _completion(row: tuple[Any, ...]) -> Completion:
+    text, failure, finish, reasoning, prompt, completion, thought, cached, latency, attempts, served, detail = row
+    return Completion(
+        text=text,
+        failure=Failure(failure) if failure else None,
+        finish=finish or "stop",
+        reasoning=reasoning,
+        usage=Usage(prompt, completion, thought, cached),
+        latency=latency,
+        attempts=attempts,
+        model=served or "",
+        detail=detail or "",
+    )
