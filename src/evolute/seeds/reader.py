@@ -69,7 +69,6 @@ class SeedReader:
         self._options = options
         self._on_bad = on_bad
         self._where = [parse_condition(text) for text in options.where]
-        self._shaper = Shaper(options)
 
     def __iter__(self) -> Iterator[Seed]:
         self.recognised, self.rows, self.bad = [], 0, 0
@@ -112,7 +111,10 @@ class SeedReader:
         rows = [fields for fields in map(as_mapping, first) if fields]
         if not first:
             raise FileProblem("is empty: it holds no rows")
-        layout = next(filter(None, (recognise(row, self._options.column) for row in rows)), None)
+        together: dict[str, Any] = {}
+        for row in rows:
+            together.update((name, value) for name, value in row.items() if together.get(name) is None)
+        layout = recognise(together, self._options.column)
         if layout:
             self.recognised.append(Recognised(place.shown, kind, layout.shape, layout.columns))
         elif rows:
@@ -140,7 +142,7 @@ class SeedReader:
                 )
 
     def _of_rows(self, place: Place, kind: str, layout: Layout | None, rows: Rows) -> Iterator[Seed]:
-        shown, where, make = place.shown, self._where, self._shaper.seeds
+        shown, where, make = place.shown, self._where, Shaper(self._options, layout).seeds
         unit = "line" if kind in COUNTS_LINES else "row"
         for line, row in rows:
             self.rows += 1
@@ -153,7 +155,7 @@ class SeedReader:
                     raise RowProblem(f"a row is an object or a string, not {kind_of(row)}")
                 if where and not all(condition.holds(fields) for condition in where):
                     continue
-                yield from make(fields, layout, shown, line)
+                yield from make(fields, shown, line)
             except RowProblem as problem:
                 self._refuse(shown, line, str(problem), _as_text(row), unit)
 

@@ -20,6 +20,8 @@ INPUTS = ("input", "context")
 RESPONSES = ("output", "response", "completion", "solution", "answer", "reply", "assistant", "target")
 SYSTEMS = ("system", "system_prompt")
 
+_LAYOUTS = 256  # sets of fields whose layout is remembered
+
 _SPEAKERS: dict[str, Speaker] = {
     "user": "user", "human": "user", "prompter": "user",
     "assistant": "assistant", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant",
@@ -64,24 +66,27 @@ def as_mapping(row: object) -> Mapping[str, Any] | None:
     return None
 
 
-def recognise(row: Mapping[str, Any], column: str | None = None) -> Layout | None:
-    """Where things stand in this row; None where it fits no shape, or lacks the named column. Null fields count not."""
+def recognise(row: Mapping[str, Any], column: str | None = None, usual: str = "") -> Layout | None:
+    """Where things stand in this row; None where it fits no shape, or lacks the named `column`.
+
+    Null fields count as missing. `usual` is the file's column: it stays the instruction in each row that has it.
+    """
     names: dict[str, str] = {}
     for name, value in row.items():
         if value is not None:
             names.setdefault(_plain(name), name)
     system = _first(names, SYSTEMS)
     if column is not None:
-        value = dig(row, column)
-        if value is None:
+        if dig(row, column) is None:
             return None
-        if _plain(column) in TURN_COLUMNS and (turns := _as_list(value)):
-            return Layout(_turn_shape(turns), names.get(_plain(column), column), system=system)
-        return _flat("column", names.get(_plain(column), column), names, system)
-    for name in TURN_COLUMNS:
-        if name in names and (turns := _as_list(row[names[name]])):
-            return Layout(_turn_shape(turns), names[name], system=system)
-    instruction = _first(names, INSTRUCTIONS)
+        chosen = names.get(_plain(column), column)
+        turns = _as_list(dig(row, column)) if _plain(column) in TURN_COLUMNS else None
+        return Layout(_turn_shape(turns), chosen, system=system) if turns else _flat("column", chosen, names, system)
+    if row.get(usual) is None:
+        usual = next((names[name] for name in TURN_COLUMNS if name in names and _as_list(row[names[name]])), "")
+    if _plain(usual) in TURN_COLUMNS and (turns := _as_list(row[usual])):
+        return Layout(_turn_shape(turns), usual, system=system)
+    instruction = usual or _first(names, INSTRUCTIONS)
     if not instruction:
         return None
     if isinstance(row.get(names.get("instances", "")), list):
@@ -111,24 +116,27 @@ def likely_column(row: Mapping[str, Any]) -> str:
 
 
 class Shaper:
-    """Makes seeds of rows."""
+    """Makes seeds of one file's rows.
 
-    def __init__(self, options: SeedOptions) -> None:
-        self._column = options.column
-        self._every_turn = options.every_turn
-        self._max_characters = options.max_characters
+    Rows need not be alike: each is read by the layout of its own fields, which is worked out once for each set of them.
+    """
 
-    def seeds(self, row: Mapping[str, Any], layout: Layout | None, source: str, line: int) -> Sequence[Seed]:
+    def __init__(self, options: SeedOptions, usual: Layout | None) -> None:
+        self._options = options
+        self._usual = usual.instruction if usual else ""
+        self._layouts: dict[tuple[str, ...], Layout] = {}
+
+    def seeds(self, row: Mapping[str, Any], source: str, line: int) -> Sequence[Seed]:
         """The seeds of one row: one, or one for each user turn.
-
-        `layout` is what the file's other rows have; a row that does not fit it may fit another.
 
         Raises:
             RowProblem: it holds no usable instruction.
         """
-        value = row.get(layout.instruction) if layout else None
-        if layout is None or value is None:
-            layout, value = self._other_layout(row)
+        fields = tuple(row)
+        if None in row.values():
+            fields = tuple(name for name in fields if row[name] is not None)
+        layout = self._layouts.get(fields) or self._layout(row, fields)
+        value = row[layout.instruction] if layout.instruction in row else dig(row, layout.instruction)
         if isinstance(value, str) and layout.shape not in ("sharegpt", "messages", "turns"):
             return (self._flat_seed(row, layout, value, source, line),)
         turns = _as_list(value)
@@ -137,12 +145,15 @@ class Shaper:
         system = _text(row.get(layout.system), layout.system)
         return list(self._conversation(turns, system, source, line))
 
-    def _other_layout(self, row: Mapping[str, Any]) -> tuple[Layout, Any]:
-        layout = recognise(row, self._column)
+    def _layout(self, row: Mapping[str, Any], fields: tuple[str, ...]) -> Layout:
+        column = self._options.column
+        layout = recognise(row, column, self._usual)
         if layout is None:
-            wanted = f"no column {self._column!r}" if self._column else "no instruction"
+            wanted = f"no column {column!r}" if column else "no instruction"
             raise RowProblem(f"{wanted}; the row has {', '.join(map(cut, row)) or 'no fields'}")
-        return layout, dig(row, layout.instruction)
+        if len(self._layouts) < _LAYOUTS:
+            self._layouts[fields] = layout
+        return layout
 
     def _flat_seed(self, row: Mapping[str, Any], layout: Layout, instruction: str, source: str, line: int) -> Seed:
         answer: Any
@@ -160,8 +171,10 @@ class Shaper:
         if not seed.instruction or seed.instruction.isspace():
             raise RowProblem("the instruction is empty")
         length = len(seed.instruction) + len(seed.input)
-        if length >= self._max_characters:
-            raise RowProblem(f"the instruction has {length:,} characters; it must be below {self._max_characters:,}")
+        if length >= self._options.max_characters:
+            raise RowProblem(
+                f"the instruction has {length:,} characters; it must be below {self._options.max_characters:,}"
+            )
         _refuse_unstorable(f"{seed.instruction}{seed.input}{seed.response or ''}{seed.system}")
         for turn in seed.history:
             _refuse_unstorable(turn.content)
@@ -172,7 +185,7 @@ class Shaper:
         asked = [place for place, turn in enumerate(said) if turn.role == "user"]
         if not asked:
             raise RowProblem("a conversation without a turn of the user")
-        if not self._every_turn:
+        if not self._options.every_turn:
             # Questions without their answers: a later one speaks of an answer that is not there.
             asked = asked[:1] if isinstance(turns[0], str) else asked[-1:]
         for place in asked:
