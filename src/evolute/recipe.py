@@ -7,7 +7,7 @@ A recipe is resolved from a shipped one or a file, then the run's own when it is
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -98,7 +98,7 @@ class RoleSpec(_Part):
 
 
 class Roles(_Part):
-    """The three roles. The evolver's and the responder's sampling are the paper's (WizardLM §3); frequency penalty is 0."""
+    """The three roles. The evolver's and the responder's sampling are the paper's (WizardLM, §3)."""
 
     evolver: RoleSpec = RoleSpec()
     judge: RoleSpec = RoleSpec(temperature=0.0, top_p=None, max_tokens=32)
@@ -135,6 +135,8 @@ class Evolve(_Part):
     """Which operations to draw from, with their weights (null: the file's own). Empty: the family `families` names."""
     families: tuple[str, ...] = ("in-depth", "in-breadth")
     """The families drawn from where `operations` is empty."""
+    operation_folders: tuple[str, ...] = ()
+    """Folders with operations of your own; one with the name of a shipped one takes its place."""
     demonstrations: bool = False
     """Send each operation's demonstrations as earlier turns: small models need them."""
     judge: bool = True
@@ -175,7 +177,8 @@ class Recipe(_Part):
 
     def fingerprint(self, *more: bytes) -> bytes:
         """Hash of all that decides the data: this recipe without `RUNTIME_FIELDS`, and `more` (the operations')."""
-        data = self.model_dump(mode="json", exclude={"name", "models"})
+        # Where operations lie does not matter: their texts' hashes are among `more`.
+        data = self.model_dump(mode="json", exclude={"name": True, "models": True, "evolve": {"operation_folders"}})
         data["models"] = {name: _without_runtime(spec) for name, spec in sorted(self.models.items())}
         return tagged_hash("recipe-1", orjson.dumps(data, option=orjson.OPT_SORT_KEYS), *more)
 
@@ -214,19 +217,27 @@ def load(name_or_path: str | Path) -> dict[str, Any]:
     return fields
 
 
-def parse_assignment(text: str) -> tuple[list[str], Any]:
-    """Read `evolve.rounds=3` into its path and value; the value is YAML."""
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Read `evolve.rounds=3` into its dotted path and its value, which is YAML.
+
+    Raises:
+        RecipeError: there is no `=`, or no field before it.
+    """
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
         raise RecipeError(f"--set wants FIELD=VALUE (evolve.rounds=3), got {text!r}")
     try:
-        return path.strip().split("."), yaml.safe_load(value)
+        return path.strip(), yaml.safe_load(value)
     except yaml.YAMLError:
-        return path.strip().split("."), value
+        return path.strip(), value
 
 
-def assign(fields: dict[str, Any], path: list[str], value: Any) -> None:  # noqa: ANN401 - YAML's own type
-    """Set the field at a dotted path, making the mappings on the way."""
+def assign(fields: dict[str, Any], path: Sequence[str], value: Any) -> None:  # noqa: ANN401 - YAML's own type
+    """Set the field at a path, making the mappings on the way.
+
+    Raises:
+        RecipeError: the path leads through a field that holds no fields.
+    """
     for name in path[:-1]:
         inner = fields.setdefault(name, {})
         if not isinstance(inner, dict):

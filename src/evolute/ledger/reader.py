@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,13 +73,6 @@ _CANDIDATES = """SELECT d.seed, d.round, d.slot, d.attempt, d.id, d.parent, d.op
     coalesce(d.instruction, e.text), coalesce(d.reason, ''), coalesce(d.evidence, ''), d.evolve_call, d.judge_call,
     d.respond_call FROM candidates d LEFT JOIN calls e ON e.key = d.evolve_call"""
 _ORDER = "ORDER BY d.seed, d.round, d.slot, d.attempt"
-_ROWS = f"""SELECT d.round, d.id, d.parent, d.operation, coalesce(d.instruction, e.text), r.text, r.reasoning,
-    em.name, jm.name, rm.name, s.id, {_SEED}
-    FROM candidates d JOIN seeds s ON s.position = d.seed LEFT JOIN sources o ON o.id = s.source
-    LEFT JOIN calls e ON e.key = d.evolve_call LEFT JOIN models em ON em.id = e.model
-    LEFT JOIN calls j ON j.key = d.judge_call LEFT JOIN models jm ON jm.id = j.model
-    LEFT JOIN calls r ON r.key = d.respond_call LEFT JOIN models rm ON rm.id = r.model
-    WHERE d.reason IS NULL {_ORDER}"""
 
 
 def connect(path: Path, *, write: bool) -> sqlite3.Connection:
@@ -198,11 +191,10 @@ class Reader:
         )
 
     def operation_usage(self) -> list[tuple[Any, ...]]:
-        """Per operation and model: (operation, model, kept, calls, prompt, completion and cached tokens)."""
+        """Per operation and model: (operation, model, prompt, completion and cached tokens)."""
         return list(
             self.select(
-                """SELECT d.operation, m.name, count(DISTINCT CASE WHEN d.reason IS NULL THEN d.id END), count(*),
-                sum(c.prompt_tokens), sum(c.completion_tokens), sum(c.cached_tokens)
+                """SELECT d.operation, m.name, sum(c.prompt_tokens), sum(c.completion_tokens), sum(c.cached_tokens)
                 FROM candidates d JOIN calls c ON c.key IN (d.evolve_call, d.judge_call, d.respond_call)
                 LEFT JOIN models m ON m.id = c.model GROUP BY 1, 2 ORDER BY 1, 2"""
             )
@@ -219,7 +211,7 @@ class Reader:
     def left_over(self) -> Counter[str]:
         """Why lineages were left over, with how many."""
         rows = self.select("SELECT why, count(*) FROM lineages WHERE why IS NOT NULL GROUP BY why")
-        return Counter({why: count for why, count in rows})
+        return Counter(dict(rows))  # type: ignore[arg-type]
 
     def seeds(self, after: int = 0, *, unfinished: bool = False, count: int = -1) -> Iterator[tuple[int, Seed]]:
         """Seeds with their positions in reading order, from the one behind position `after`."""
@@ -257,10 +249,13 @@ class Reader:
             seeds: include the seeds themselves (round 0).
         """
         answered = self.meta("respond") != "never"
-        for row in self.select(_ROWS):
-            record = _row(row)
-            if (record.round or seeds) and (record.response is not None or not answered):
-                yield record
+        for position, seed in self.seeds():
+            for row in self.candidates(position):
+                if row.reason or not (row.round or seeds):
+                    continue
+                record = dataset_row(seed, row, self.call)
+                if record.response is not None or not answered:
+                    yield record
 
 
 def seed_name(digest: bytes) -> str:
@@ -273,27 +268,30 @@ def instruction_name(digest: bytes) -> str:
     return f"i1-{digest.hex()}"
 
 
-def _row(row: tuple[Any, ...]) -> Row:
-    round_, own, parent, operation, instruction, answer, reasoning, evolver, judge, responder, root, *rest = row
-    seed = _seed(tuple(rest))
-    response = seed.response if answer is None and round_ == 0 else answer
+def dataset_row(seed: Seed, row: CandidateRow, call: Callable[[bytes], CallRow | None]) -> Row:
+    """The dataset's row of a kept candidate; `call` looks up its calls."""
+    evolved, judged, answered = (
+        call(key) if key is not None else None for key in (row.evolve_call, row.judge_call, row.respond_call)
+    )
+    response = answered.completion.text if answered else seed.response if row.round == 0 else None
+    root = seed_name(seed.id)
     return Row(
-        id=instruction_name(own) if round_ else seed_name(root),
-        parent="" if round_ == 0 else seed_name(parent) if parent == root else instruction_name(parent),
-        root=seed_name(root),
-        round=round_,
-        operation=operation,
-        instruction=instruction if round_ else seed.instruction,
-        input="" if round_ else seed.input,
+        id=instruction_name(row.id) if row.round else root,
+        parent="" if row.round == 0 else root if row.parent == seed.id else instruction_name(row.parent),
+        root=root,
+        round=row.round,
+        operation=row.operation,
+        instruction=row.instruction or "" if row.round else seed.instruction,
+        input="" if row.round else seed.input,
         response=response.strip() if response is not None else None,
         system=seed.system,
         history=seed.history,
-        evolver=evolver or "",
-        judge=judge or "",
-        responder=responder or "",
+        evolver=evolved.model if evolved else "",
+        judge=judged.model if judged else "",
+        responder=answered.model if answered else "",
         source=seed.source,
         line=seed.line,
-        reasoning=reasoning,
+        reasoning=answered.completion.reasoning if answered else None,
     )
 
 

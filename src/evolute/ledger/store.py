@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import orjson
 
-from evolute.errors import LedgerDamaged, LedgerError
+from evolute.errors import LedgerError
 from evolute.ledger.lock import RunLock
 from evolute.ledger.reader import FILE, CandidateRow, Reader, connect, damaged
 from evolute.ledger.schema import migrate
@@ -74,6 +73,11 @@ class Ledger:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    @property
+    def failed(self) -> bool:
+        """A commit has failed: nothing more can be recorded."""
+        return self._writer.failure is not None
 
     def begin(self, fingerprint: bytes, notes: Mapping[str, str]) -> bool:
         """Take up the run under a recipe; True if it was another recipe's before.
@@ -175,15 +179,3 @@ class Ledger:
             seed.id, seed.instruction, seed.input or None, seed.response, seed.system or None, history, source,
             seed.line,
         )  # fmt: skip
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a new file's name itself durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-__all__ = ["Ledger", "LedgerDamaged", "sync_folder"]

@@ -1,0 +1,62 @@
+"""The command line. Commands are imported when they are called, so that `evolute --help` costs nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App
+
+from evolute import __version__
+from evolute.errors import EvoluteError
+
+app = App(
+    name="evolute",
+    version=__version__,
+    help="""Turn a few seed instructions into a dataset worth training on.
+
+    evolute evolve seeds.jsonl --out run --base-url http://localhost:8000/v1 --model my-model
+
+    Without --base-url the embedded SmolLM2 answers. A run can be stopped at any moment and resumed with the same
+    command: no call is paid for twice.""",
+    help_format="plaintext",
+)
+app.command("evolute.cli.evolve:evolve", help="Evolve seeds into a dataset, or go on with a run.")
+app.command("evolute.cli.evolve:plan", help="Estimate calls, tokens, cost and time from a small pilot.")
+app.command("evolute.cli.runs:status", help="How a run stands; works while it runs.")
+app.command("evolute.cli.runs:show", help="Draw lineages, or one with its prompts.")
+app.command("evolute.cli.runs:export", help="Write the dataset: alpaca, sharegpt, messages, parquet.")
+app.command("evolute.cli.runs:verify", help="Check every invariant of a run.")
+app.command("evolute.cli.runs:replay", help="Rebuild the dataset with the network off, and compare.")
+
+operations = App(name="operations", help="The ways to rewrite an instruction.", help_format="plaintext")
+operations.command("evolute.cli.operations:list_operations", name="list", help="All operations.")
+operations.command("evolute.cli.operations:show", name="show", help="One operation's file and prompt.")
+operations.command("evolute.cli.operations:try_", name="try", help="Try one on an instruction.")
+app.command(operations)
+
+models = App(name="models", help="Endpoints and the embedded model.", help_format="plaintext")
+models.command("evolute.cli.models:check", name="check", help="What an endpoint can do, and how fast it is.")
+models.command("evolute.cli.install:install", name="install", help="Install the embedded model.")
+app.command(models)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; every error of ours is one message on standard error and a status."""
+    try:
+        app(arguments)
+    except EvoluteError as error:
+        fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        fail("stopped at once; what was paid for is recorded. Run the same command to go on", 130)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone; there is nobody left to tell
+        sys.exit(141)
+
+
+def fail(message: str, status: int) -> None:
+    """Say what is wrong, and leave."""
+    from evolute.text import printable
+
+    sys.stderr.write(f"evolute: {printable(message)}\n")
+    sys.exit(status)

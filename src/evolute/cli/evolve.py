@@ -1,0 +1,226 @@
+"""`evolute evolve` and `evolute plan`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from evolute import pipeline
+from evolute.cli.screen import show_estimate, show_summary, watch_on, write_json
+from evolute.errors import InputError
+from evolute.evolve.budget import Limits
+from evolute.recipe import parse_assignment
+from evolute.seeds import SeedOptions
+
+_MODEL = Group("Model", sort_key=1)
+_RECIPE = Group("Recipe", sort_key=2)
+_SEEDS = Group("Seeds", sort_key=3)
+_BOUNDS = Group("Bounds (a higher one resumes)", sort_key=4)
+
+BaseUrl = Annotated[str | None, Parameter(group=_MODEL, help="The endpoint, up to its version: http://host:8000/v1.")]
+ModelName = Annotated[str | None, Parameter(group=_MODEL, help="The model's name at the endpoint.")]
+Api = Annotated[
+    Literal["chat", "completions", "anthropic", "embedded", "scripted"] | None,
+    Parameter(group=_MODEL, help="How to talk to it. Default: chat with --base-url, else embedded."),
+]
+KeyVariable = Annotated[
+    str | None, Parameter(group=_MODEL, help="The environment variable with the key (default OPENAI_API_KEY).")
+]
+Concurrency = Annotated[
+    int | None, Parameter(group=_MODEL, help="At most so many calls in flight. Default: found out, up to 256.")
+]
+RecipeName = Annotated[
+    str | None,
+    Parameter(
+        group=_RECIPE, help="A shipped recipe (wizardlm, tiny) or a file. Default: wizardlm; tiny without --base-url."
+    ),
+]
+Rounds = Annotated[int | None, Parameter(group=_RECIPE, help="Rounds of evolution (default 4, as the paper).")]
+Set = Annotated[
+    list[str] | None,
+    Parameter(name="--set", group=_RECIPE, negative="", help="Any recipe field: evolve.attempts=2. May be repeated."),
+]
+Operations = Annotated[
+    list[Path] | None, Parameter(group=_RECIPE, negative="", help="A folder with operations of your own.")
+]
+RunSeed = Annotated[int | None, Parameter(group=_RECIPE, help="The run seed, from which every random choice follows.")]
+Column = Annotated[str | None, Parameter(group=_SEEDS, help="The column with the instruction.")]
+Where = Annotated[
+    list[str] | None,
+    Parameter(group=_SEEDS, negative="", help="Only rows where this holds: category=math, length>=5, name~^seed."),
+]
+Limit = Annotated[int | None, Parameter(group=_SEEDS, help="The first N seeds.")]
+Sample = Annotated[int | None, Parameter(group=_SEEDS, help="N seeds at random, the same ones each time.")]
+SampleSeed = Annotated[int, Parameter(name="--seed", group=_SEEDS, help="Another --sample.")]
+EveryTurn = Annotated[
+    bool, Parameter(group=_SEEDS, negative="", help="Each user turn of a conversation is a seed of its own.")
+]
+SkipBad = Annotated[
+    bool, Parameter(group=_SEEDS, negative="", help="Set bad rows aside in RUN/bad-rows.jsonl, with the reason.")
+]
+MaxCost = Annotated[float | None, Parameter(group=_BOUNDS, help="US dollars, over all sessions of the run.")]
+MaxCalls = Annotated[int | None, Parameter(group=_BOUNDS, help="Calls, over all sessions of the run.")]
+MaxTokens = Annotated[int | None, Parameter(group=_BOUNDS, help="Tokens, prompt and completion, over all sessions.")]
+MaxMinutes = Annotated[float | None, Parameter(group=_BOUNDS, help="Minutes of this session.")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="The result as JSON on standard output.")]
+Out = Annotated[Path, Parameter(help="The run's folder; made if need be, resumed if it exists.")]
+
+
+def evolve(
+    file: str | None = None,
+    /,
+    *,
+    out: Out,
+    base_url: BaseUrl = None,
+    model: ModelName = None,
+    api: Api = None,
+    api_key_env: KeyVariable = None,
+    concurrency: Concurrency = None,
+    recipe: RecipeName = None,
+    rounds: Rounds = None,
+    set_: Set = None,
+    operations: Operations = None,
+    run_seed: RunSeed = None,
+    column: Column = None,
+    where: Where = None,
+    limit: Limit = None,
+    sample: Sample = None,
+    seed: SampleSeed = 0,
+    every_turn: EveryTurn = False,
+    skip_bad: SkipBad = False,
+    max_cost: MaxCost = None,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
+    max_minutes: MaxMinutes = None,
+    json: Json = False,
+) -> None:
+    """Evolve seeds into a dataset, or go on with a run.
+
+    Each seed goes through the recipe's rounds: an operation rewrites it, the eliminator's rules and judge look at the
+    result, a model answers it. Every call is in RUN/ledger.db before anything depends on it: stop with Ctrl-C (twice:
+    at once), or pull the plug, and run the same command again. RUN/dataset.jsonl is written at the end.
+
+    Args:
+        file: The seeds: JSON, JSONL, CSV, TSV, Parquet, text, gzip of these, a folder, - for standard input, or the
+            name of a dataset on the hub (owner/name). May be left out for a run that has read its seeds.
+    """
+    settings = _settings(set_, base_url, model, api, api_key_env, concurrency, rounds, operations, run_seed)
+    summary = pipeline.evolve(
+        [file] if file else [],
+        out=out,
+        recipe=recipe,
+        settings=settings,
+        seeds=_options(column, where, limit, sample, seed, every_turn, skip_bad),
+        limits=Limits(max_cost, max_calls, max_tokens, max_minutes),
+        watch=watch_on(sys.stderr),
+    )
+    if json:
+        write_json(summary)
+    else:
+        show_summary(summary, ended=True)
+    if summary.pending:
+        sys.exit(130 if summary.stopped == "interrupted" else 4 if summary.stopped else 3)
+
+
+def plan(
+    target: str,
+    /,
+    *,
+    out: Annotated[Path | None, Parameter(help="The run's folder, which keeps the pilot for `evolve`.")] = None,
+    pilot: Annotated[int, Parameter(help="Lineages to grow for the estimate; they count towards the run.")] = 8,
+    base_url: BaseUrl = None,
+    model: ModelName = None,
+    api: Api = None,
+    api_key_env: KeyVariable = None,
+    concurrency: Concurrency = None,
+    recipe: RecipeName = None,
+    rounds: Rounds = None,
+    set_: Set = None,
+    operations: Operations = None,
+    run_seed: RunSeed = None,
+    column: Column = None,
+    where: Where = None,
+    limit: Limit = None,
+    sample: Sample = None,
+    seed: SampleSeed = 0,
+    every_turn: EveryTurn = False,
+    skip_bad: SkipBad = False,
+    json: Json = False,
+) -> None:
+    """Estimate calls, tokens, cost and time from a small pilot, before anything large is spent.
+
+    The pilot is recorded in the run: `evolute evolve` with the same --out goes on from it and pays for none of it
+    again.
+
+    Args:
+        target: The seeds' file, with --out RUN; or a run that exists.
+    """
+    is_run = (Path(target) / "ledger.db").is_file()
+    if out is None and not is_run:
+        raise InputError(f"{target!r} is not a run: give --out RUN, the folder that keeps the pilot")
+    run = Path(target) if out is None else out
+    settings = _settings(set_, base_url, model, api, api_key_env, concurrency, rounds, operations, run_seed)
+    if pilot < 1:
+        raise InputError(f"--pilot must be at least 1, got {pilot!r}")
+    estimate = pipeline.plan(
+        [] if is_run else [target],
+        out=run,
+        recipe=recipe,
+        settings=settings,
+        seeds=_options(column, where, limit, sample, seed, every_turn, skip_bad),
+        pilot=pilot,
+        watch=watch_on(sys.stderr),
+    )
+    if json:
+        write_json(estimate)
+    else:
+        show_estimate(estimate, run)
+
+
+def _settings(
+    assignments: list[str] | None,
+    base_url: str | None,
+    model: str | None,
+    api: str | None,
+    api_key_env: str | None,
+    concurrency: int | None,
+    rounds: int | None,
+    operations: list[Path] | None,
+    run_seed: int | None,
+) -> dict[str, Any]:
+    """The recipe fields that the flags stand for."""
+    flags: dict[str, Any] = {
+        "models.default.api": "chat" if base_url is not None and api is None else api,
+        "models.default.base_url": base_url,
+        "models.default.model": model,
+        "models.default.api_key_env": api_key_env,
+        "models.default.concurrency": concurrency,
+        "evolve.rounds": rounds,
+        "evolve.operation_folders": [str(folder.resolve()) for folder in operations] if operations else None,
+        "seed": run_seed,
+    }
+    given = {path: value for path, value in flags.items() if value is not None}
+    return dict(map(parse_assignment, assignments or ())) | given
+
+
+def _options(
+    column: str | None,
+    where: list[str] | None,
+    limit: int | None,
+    sample: int | None,
+    seed: int,
+    every_turn: bool,
+    skip_bad: bool,
+) -> SeedOptions:
+    return SeedOptions(
+        column=column,
+        where=tuple(where or ()),
+        limit=limit,
+        sample=sample,
+        sample_seed=seed,
+        every_turn=every_turn,
+        skip_bad=skip_bad,
+    )

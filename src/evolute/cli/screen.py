@@ -1,0 +1,139 @@
+"""What the commands print: results on standard output, all else on standard error."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, TextIO
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from evolute.evolve.planning import Estimate, Range
+from evolute.evolve.progress import Progress
+from evolute.pipeline.evolving import DATASET
+from evolute.pipeline.summary import Summary
+from evolute.text import printable
+
+
+def say(message: str) -> None:
+    """A remark on standard error."""
+    sys.stderr.write(printable(message) + "\n")
+
+
+def out() -> Console:
+    """Standard output; as wide as needed where it is not a terminal."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, emoji=False, width=120)
+
+
+def write_json(record: Any) -> None:  # noqa: ANN401 - any of our result records
+    """A result for scripts."""
+    data = orjson.dumps(record, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
+    sys.stdout.write(data.decode() + "\n")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def watch_on(stream: TextIO) -> Callable[[Progress, Callable[[], None]], AbstractContextManager[Any]]:
+    """A view of the progress on `stream`."""
+
+    def watch(progress: Progress, refresh: Callable[[], None]) -> AbstractContextManager[Any]:
+        from evolute.cli.live import LiveView
+
+        return LiveView(progress, stream, refresh=refresh)
+
+    return watch
+
+
+def money(cost: float | None) -> str:
+    """US dollars, or `unknown`; never 0 for what is not known."""
+    if cost is None:
+        return "unknown"
+    return f"${cost:,.2f}" if cost >= 1 else f"${cost:.4f}"
+
+
+def show_summary(summary: Summary, *, ended: bool = False) -> None:
+    """How a run stands, in one screen."""
+    console = out()
+    line = f"{summary.run}: {summary.finished:,} of {summary.seeds:,} seeds finished"
+    if summary.pending and summary.stopped:
+        line += f", {summary.pending:,} pending ({summary.stopped})"
+    elif summary.pending:
+        line += f", {summary.pending:,} pending"
+    console.print(Text(printable(line), style="bold"))
+    if summary.duplicates or summary.bad_rows:
+        console.print(
+            f"read: {summary.duplicates:,} exact duplicates (evolved once), {summary.bad_rows:,} bad rows set aside"
+        )
+    _show_verdicts(console, summary)
+    console.print(
+        f"calls {summary.calls:,} (in {summary.tries:,} tries) · tokens {summary.prompt_tokens:,} in, "
+        f"{summary.completion_tokens:,} out · cost {money(summary.cost)}"
+        + (f", {money(summary.cost_per_kept)} per kept instruction" if summary.cost_per_kept is not None else "")
+    )
+    for why, count in summary.left_over.items():
+        console.print(Text(printable(f"left over: {count:,} lineages: {why}")))
+    if ended and summary.pending:
+        console.print("to go on, run the same command again: nothing recorded is paid for twice")
+    elif (summary.run / DATASET).is_file():
+        console.print(Text(f"dataset: {summary.run / DATASET}"))
+
+
+def _show_verdicts(console: Console, summary: Summary) -> None:
+    total = summary.kept + sum(summary.dropped.values())
+    if not total:
+        return
+    rounds = ", ".join(f"round {n}: {kept} of {kept + gone}" for n, kept, gone in summary.by_round)
+    console.print(f"kept {summary.kept:,} evolved instructions ({rounds})")
+    if summary.dropped:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary.dropped.items())
+        console.print(f"dropped {sum(summary.dropped.values()):,}: {reasons}")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("operation", "kept", "dropped", "tokens", "cost", "cost per kept"):
+        table.add_column(heading, justify="left" if heading == "operation" else "right")
+    for use in summary.operations:
+        per_kept = money(use.cost / use.kept) if use.cost is not None and use.kept else "–"
+        table.add_row(
+            Text(printable(use.operation)),
+            f"{use.kept:,}",
+            f"{use.dropped:,}",
+            f"{use.tokens:,}",
+            money(use.cost),
+            per_kept,
+        )
+    console.print(table)
+
+
+def show_estimate(estimate: Estimate, run: Path) -> None:
+    """An estimate as ranges."""
+    console = out()
+    console.print(f"{estimate.seeds:,} seeds, estimated from {estimate.pilot:,} finished lineages (90 % range):")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "low", "middle", "high"):
+        table.add_column(heading, justify="right")
+
+    def row(name: str, values: Range, shown: Callable[[float], str]) -> None:
+        table.add_row(name, shown(values.low), shown(values.middle), shown(values.high))
+
+    row("calls", estimate.calls, lambda value: f"{value:,.0f}")
+    row("tokens", estimate.tokens, lambda value: f"{value:,.0f}")
+    row("kept rows", estimate.rows, lambda value: f"{value:,.0f}")
+    if estimate.cost is None:
+        table.add_row("cost", "unknown", "unknown", "unknown")
+    else:
+        row("cost", estimate.cost, money)
+    row(f"minutes at {estimate.in_flight} in flight", estimate.minutes, lambda value: f"{value:,.1f}")
+    console.print(table)
+    console.print(Text(f"to go on from the pilot: evolute evolve --out {run}"))

@@ -1,0 +1,132 @@
+"""Bounds on what a run may spend, and the gate that every paid call passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from evolute.errors import EvoluteError, InputError
+from evolute.evolve.progress import Progress
+from evolute.models import Model
+from evolute.recipe import Price
+from evolute.records import Completion, Request, Usage
+
+
+class Stopped(EvoluteError):
+    """The run is being stopped, and no new call is begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what is spent.
+
+    `cost` (US dollars), `calls` and `tokens` (prompt and completion) hold for the run, over all its sessions;
+    `minutes` for this session.
+    """
+
+    cost: float | None = None
+    calls: int | None = None
+    tokens: int | None = None
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("cost", "calls", "tokens", "minutes"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise InputError(f"--max-{name} must be above 0, got {value!r}")
+
+
+class Budget:
+    """Counts what is spent, and closes for good once a bound is reached or the user stops the run."""
+
+    def __init__(self, limits: Limits, progress: Progress) -> None:
+        self.limits = limits
+        self.progress = progress
+        self.why = ""
+        self.on_close: list[Callable[[str], None]] = []
+        self._session_calls = 0
+        self._session_tokens = 0
+        self._session_cost = 0.0
+
+    def close(self, why: str) -> None:
+        """Begin no further call; those in flight end, and are recorded."""
+        if not self.why:
+            self.why = why
+            for listener in self.on_close:
+                listener(why)
+
+    def admit(self) -> None:
+        """Let one more call begin.
+
+        Raises:
+            Stopped: the run is being stopped.
+        """
+        if not self.why:
+            self._check()
+        if self.why:
+            raise Stopped(self.why)
+        self.progress.in_flight += 1
+
+    def settle(self, usage: Usage | None, price: Price | None) -> None:
+        """A call has ended; `usage` is None where it brought no completion."""
+        progress = self.progress
+        progress.in_flight -= 1
+        if usage is None:
+            return
+        tokens = usage.prompt + usage.completion
+        progress.calls += 1
+        progress.prompt_tokens += usage.prompt
+        progress.completion_tokens += usage.completion
+        self._session_calls += 1
+        self._session_tokens += tokens
+        if price is None:
+            progress.cost = None
+        elif progress.cost is not None:
+            spent = dollars(price, usage.prompt, usage.completion, usage.cached)
+            progress.cost += spent
+            self._session_cost += spent
+
+    def _check(self) -> None:
+        limits, progress = self.limits, self.progress
+        if limits.calls is not None and progress.calls + progress.in_flight >= limits.calls:
+            self.close(f"--max-calls {limits.calls} is reached")
+        # What is in flight will cost about what a call has cost so far.
+        calls = max(1, self._session_calls)
+        if limits.tokens is not None:
+            spent = progress.prompt_tokens + progress.completion_tokens
+            if spent + progress.in_flight * self._session_tokens / calls >= limits.tokens:
+                self.close(f"--max-tokens {limits.tokens} is reached")
+        if limits.cost is not None and progress.cost is not None:
+            expected = progress.cost + progress.in_flight * self._session_cost / calls
+            if expected >= limits.cost:
+                self.close(f"--max-cost {limits.cost} is reached")
+
+
+def dollars(price: Price, prompt: int, completion: int, cached: int) -> float:
+    """US dollars for so many tokens; `cached` ones are among the prompt's."""
+    cached_price = price.input if price.cached is None else price.cached
+    return ((prompt - cached) * price.input + cached * cached_price + completion * price.output) / 1e6
+
+
+class Metered:
+    """The gate: a call begins only if the budget admits it, and is counted when it ends."""
+
+    def __init__(self, inner: Model, budget: Budget, price: Price | None) -> None:
+        self._inner = inner
+        self._budget = budget
+        self._price = price
+
+    async def complete(self, request: Request) -> Completion:
+        """Make the call if there is budget for it.
+
+        Raises:
+            Stopped: there is none, or the run is being stopped.
+        """
+        self._budget.admit()
+        usage = None
+        try:
+            completion = await self._inner.complete(request)
+            usage = completion.usage
+        finally:
+            self._budget.settle(usage, self._price)
+        return completion

@@ -1,0 +1,236 @@
+"""One seed's evolution, as in Evol-Instruct (WizardLM, arXiv:2304.12244, §3).
+
+A lineage depends on nothing but its seed, the recipe, the operations and what the models answer. Every random choice
+is a hash of (run seed, parent, round, slot, attempt), so the same answers always give the same lineage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from evolute.ledger import CandidateRow
+from evolute.models import Model
+from evolute.operations import Judge, Operation, choose
+from evolute.recipe import Recipe
+from evolute.records import Completion, Finding, Message, Reason, Request, Seed, tagged_hash
+from evolute.text import (
+    check_instruction,
+    check_response,
+    clean_instruction,
+    failure_reason,
+    language_of,
+    parse_verdict,
+    printable,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A model in a role: what it is asked with."""
+
+    name: str
+    model: Model
+    identity: bytes
+    sampling: Mapping[str, Any]
+    system: str = ""
+
+    def request(self, messages: tuple[Message, ...], draw: int, choices: tuple[str, ...] = ()) -> Request:
+        """A request in this role."""
+        if self.system and messages[0].role != "system":
+            messages = (Message("system", self.system), *messages)
+        return Request(self.name, messages, self.identity, draw, self.sampling, choices)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """All that lineages have in common. `emit` takes each verdict, and whether the text is its call's verbatim."""
+
+    recipe: Recipe
+    operations: Mapping[str, Operation]
+    weights: Mapping[str, float]
+    equality: Judge
+    evolver: Role
+    judge: Role
+    responder: Role
+    emit: Callable[[CandidateRow, bool], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An instruction that stands: the parent of the next round. `row` is its verdict as recorded (None: the seed)."""
+
+    id: bytes
+    text: str
+    ancestors: tuple[str, ...] = ()
+    row: CandidateRow | None = None
+    verbatim: bool = False
+
+
+class Lineage:
+    """Grows one seed through the recipe's rounds."""
+
+    def __init__(self, setting: Setting, position: int, seed: Seed) -> None:
+        self._setting = setting
+        self._evolve = setting.recipe.evolve
+        self._rules = setting.recipe.rules
+        self._position = position
+        self._seed = seed
+        self._language = language_of(seed.text) if self._rules.language else None
+
+    async def grow(self) -> None:
+        """Run every round; each verdict is emitted as soon as it is reached.
+
+        Raises:
+            CallFailed: a call failed after all its retries; the lineage can be taken up again.
+            EndpointError, LedgerError: the run cannot go on.
+        """
+        await self._answer_seed()
+        frontier = [Node(self._seed.id, self._seed.text)]
+        for round_ in range(1, self._evolve.rounds + 1):
+            grown = await _all([self._children(parent, round_, index) for index, parent in enumerate(frontier)])
+            # A parent whose children were all dropped goes on unchanged (the paper); else they take its place.
+            frontier = [node for parent, kept in zip(frontier, grown, strict=True) for node in kept or [parent]]
+        if self._evolve.respond == "last":
+            await _all([self._answer_last(node) for node in frontier if node.row is not None])
+
+    async def _children(self, parent: Node, round_: int, index: int) -> list[Node]:
+        branches = self._evolve.branches
+        slots = range(index * branches, (index + 1) * branches)
+        grown = await _all([self._child(parent, round_, slot) for slot in slots])
+        return [node for node in grown if node is not None]
+
+    async def _child(self, parent: Node, round_: int, slot: int) -> Node | None:
+        """The first kept child among `attempts` operations, each tried once."""
+        left = {name: weight for name, weight in self._setting.weights.items() if weight > 0}
+        for attempt in range(min(self._evolve.attempts, len(left))):
+            key = self._hash("choice-1", parent.id, round_, slot, attempt)
+            operation = choose(self._setting.operations, left, key)
+            del left[operation.name]
+            child = await self._attempt(parent, operation, round_, slot, attempt)
+            if child is not None:
+                return child
+        return None
+
+    async def _attempt(self, parent: Node, operation: Operation, round_: int, slot: int, attempt: int) -> Node | None:
+        setting, seed = self._setting, self._seed
+        draw = self._draw("evolver", parent.id, round_, slot, attempt, 0)
+        messages = operation.messages(
+            parent.text, system=seed.system, history=seed.history, draw=draw,
+            demonstrations=self._evolve.demonstrations,
+        )  # fmt: skip
+        request = setting.evolver.request(messages, draw)
+        completion = await setting.evolver.model.complete(request)
+        row = CandidateRow(
+            self._position, round_, slot, attempt, tagged_hash("instruction-1", parent.id, request.key), parent.id,
+            operation.name, operation.hash, None, "", "", request.key, None, None,
+        )  # fmt: skip
+        text = self._read(completion, operation)
+        finding: Finding | None
+        if isinstance(text, Finding):
+            finding = text
+        else:
+            row = replace(row, instruction=text)
+            finding = check_instruction(
+                text, parent=parent.text, ancestors=parent.ancestors, operation=operation, rules=self._rules,
+                language=self._language,
+            )  # fmt: skip
+            if finding is None and self._evolve.judge:
+                row, finding = await self._judge(row, parent, text)
+            if finding is None and self._evolve.respond == "every":
+                row, finding = await self._respond(row, text)
+        row = _with(row, finding)
+        verbatim = completion.text == row.instruction
+        setting.emit(row, verbatim)
+        if finding is not None or row.instruction is None:
+            return None
+        return Node(row.id, row.instruction, (*parent.ancestors, parent.text), row, verbatim)
+
+    def _read(self, completion: Completion, operation: Operation) -> str | Finding:
+        if completion.failure is not None or completion.text is None:
+            return _failed(completion, response=False)
+        return clean_instruction(completion.text, operation)
+
+    async def _judge(self, row: CandidateRow, parent: Node, text: str) -> tuple[CandidateRow, Finding | None]:
+        """The paper's rule 1; a reply that is no verdict gets one more draw."""
+        setting, seed = self._setting, self._seed
+        messages = setting.equality.messages(parent.text, text, system=seed.system, history=seed.history)
+        replies = []
+        for sample in (0, 1):
+            draw = sample
+            if setting.judge.sampling.get("temperature", 1):
+                draw = self._draw("judge", parent.id, row.round, row.slot, row.attempt, sample)
+            request = setting.judge.request(messages, draw, setting.equality.choices)
+            completion = await setting.judge.model.complete(request)
+            row = replace(row, judge_call=request.key)
+            reply = completion.text if completion.text is not None else f"({completion.failure})"
+            replies.append(printable(reply[:200]))
+            verdict = parse_verdict(reply, setting.equality.choices) if completion.text is not None else None
+            if verdict is not None:
+                equal = verdict == setting.equality.choices[0]
+                return row, Finding(Reason.NO_INFORMATION_GAIN, {"judge": replies[-1]}) if equal else None
+        return row, Finding(Reason.JUDGE_UNPARSABLE, {"judge": replies})
+
+    async def _respond(self, row: CandidateRow, text: str) -> tuple[CandidateRow, Finding | None]:
+        """Answer an instruction, in its conversation, and look at the answer (the paper's rules 2 and 3)."""
+        setting, seed = self._setting, self._seed
+        system = (Message("system", seed.system),) if seed.system else ()
+        draw = self._draw("responder", row.parent, row.round, row.slot, row.attempt, 0)
+        request = setting.responder.request((*system, *seed.history, Message("user", text)), draw)
+        completion = await setting.responder.model.complete(request)
+        row = replace(row, respond_call=request.key)
+        if completion.failure is not None or completion.text is None:
+            return row, _failed(completion, response=True)
+        return row, check_response(completion.text, instruction=text, rules=self._rules)
+
+    async def _answer_last(self, node: Node) -> None:
+        if node.row is not None:
+            row, finding = await self._respond(node.row, node.text)
+            self._setting.emit(_with(row, finding), node.verbatim)
+
+    async def _answer_seed(self) -> None:
+        seed = self._seed
+        row = CandidateRow(self._position, 0, 0, 0, seed.id, seed.id, "", None, None, "", "", None, None, None)
+        wanted = {"keep": False, "missing": not seed.response, "regenerate": True}[self._evolve.seed_responses]
+        finding = None
+        if wanted and self._evolve.respond != "never":
+            row, finding = await self._respond(row, seed.text)
+        self._setting.emit(_with(row, finding), True)
+
+    def _hash(self, tag: str, *place: bytes | str | int) -> bytes:
+        return tagged_hash(tag, self._setting.recipe.seed, *place)
+
+    def _draw(self, role: str, parent: bytes, round_: int, slot: int, attempt: int, sample: int) -> int:
+        """The number of a sample: 63 bits, so that it fits every integer on its way."""
+        return int.from_bytes(self._hash("draw-1", role, parent, round_, slot, attempt, sample)[:8], "big") >> 1
+
+
+def _failed(completion: Completion, *, response: bool) -> Finding:
+    failure = completion.failure
+    if failure is None:
+        raise ValueError("a completion without text must carry its failure")
+    said = {"finish": completion.finish, "text": printable((completion.text or "")[-200:])}
+    if completion.detail:
+        said["detail"] = printable(completion.detail[:300])
+    return Finding(failure_reason(failure, response=response), said)
+
+
+def _with(row: CandidateRow, finding: Finding | None) -> CandidateRow:
+    if finding is None:
+        return row
+    return replace(row, reason=finding.reason.value, evidence=orjson.dumps(dict(finding.evidence)).decode())
+
+
+async def _all(growing: list[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """Await all, let every one end (its calls are paid for), then raise the first error."""
+    if len(growing) == 1:
+        return [await growing[0]]
+    results = await asyncio.gather(*growing, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results

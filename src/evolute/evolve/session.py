@@ -1,0 +1,174 @@
+"""One session of a run: the models it asks, what may be spent, and the lineages it grows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from evolute.errors import InputError
+from evolute.evolve.budget import Budget, Metered
+from evolute.evolve.engine import Engine
+from evolute.evolve.lineage import Lineage, Role, Setting
+from evolute.ledger import CandidateRow, Ledger, Reader
+from evolute.models import Model
+from evolute.models.opening import open_endpoint
+from evolute.models.pacing import Paced
+from evolute.models.prices import unit_price
+from evolute.models.recording import Recalled, Recorded
+from evolute.operations import Judge, Operation, load_judge, load_operations, restore, restore_judge, weigh
+from evolute.recipe import ModelSpec, Price, Recipe
+from evolute.records import Seed, tagged_hash
+
+ROLES = ("evolver", "judge", "responder")
+
+
+@dataclass(frozen=True, slots=True)
+class Craft:
+    """The operations that a recipe draws from, with their weights, and its judge of equality."""
+
+    operations: Mapping[str, Operation]
+    weights: Mapping[str, float]
+    equality: Judge
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Craft:
+        """Load what the recipe names, from the package and the recipe's folders.
+
+        Raises:
+            InputError: an operation, a family or a folder does not exist, or nothing is left to draw from.
+        """
+        folders = [Path(folder) for folder in recipe.evolve.operation_folders]
+        known = load_operations(folders)
+        weights = weigh(known, recipe.evolve.operations, recipe.evolve.families)
+        return cls({name: known[name] for name in weights}, weights, load_judge("equality", folders))
+
+    @classmethod
+    def restored(cls, reader: Reader) -> Craft:
+        """As the run last used it, from the texts in its ledger."""
+        used = orjson.loads(reader.meta("craft") or "{}")
+        operations = {
+            name: restore(name, family, reader.template(bytes.fromhex(digest)) or "")
+            for name, (family, digest, _) in used["operations"].items()
+        }
+        weights = {name: weight for name, (_, _, weight) in used["operations"].items()}
+        return cls(
+            operations, weights, restore_judge("equality", reader.template(bytes.fromhex(used["equality"])) or "")
+        )
+
+    def note(self) -> str:
+        """What `restored` needs to know besides the texts."""
+        operations = {n: (op.family, op.hash.hex(), self.weights[n]) for n, op in self.operations.items()}
+        return orjson.dumps({"operations": operations, "equality": self.equality.hash.hex()}).decode()
+
+    def fingerprint(self, recipe: Recipe) -> bytes:
+        """Hash of all that decides the data: the recipe's part of it, weights, and the texts."""
+        return recipe.fingerprint(self.note().encode())
+
+
+def role_identity(recipe: Recipe, name: str) -> bytes:
+    """What, besides messages and draw, decides a role's answers."""
+    role, spec = recipe.spec(name)
+    return tagged_hash("asked-1", spec.identity, orjson.dumps(role.sampling, option=orjson.OPT_SORT_KEYS))
+
+
+def make_setting(
+    recipe: Recipe, craft: Craft, models: Mapping[str, Model], emit: Callable[[CandidateRow, bool], None]
+) -> Setting:
+    """What the lineages of this recipe have in common; `models` by their names in the recipe."""
+    roles = {}
+    for name in ROLES:
+        role, _ = recipe.spec(name)
+        roles[name] = Role(name, models[role.model], role_identity(recipe, name), role.sampling, role.system)
+    return Setting(recipe, craft.operations, craft.weights, craft.equality, **roles, emit=emit)
+
+
+class Session:
+    """Opens the recipe's models over a ledger and grows lineages on them; an async context manager."""
+
+    def __init__(self, ledger: Ledger, recipe: Recipe, craft: Craft, budget: Budget) -> None:
+        self.ledger = ledger
+        self.recipe = recipe
+        self.craft = craft
+        self.budget = budget
+        self.pacers: list[Paced] = []
+        self._recalled: list[Recalled] = []
+        self._stack = AsyncExitStack()
+        self._engine = Engine(self._grow, ledger, budget, self._window)
+
+    async def __aenter__(self) -> Session:
+        recipe = self.recipe
+        models: dict[str, Model] = {}
+        for name in sorted({recipe.spec(role)[0].model for role in self._roles_used()}):
+            models[name] = await self._open(recipe.models[name])
+        for role in ROLES:  # a role that is never asked still needs a place to stand
+            models.setdefault(recipe.spec(role)[0].model, next(iter(models.values())))
+            self.ledger.add_model(role, role_identity(recipe, role), recipe.spec(role)[1].model)
+        for operation in self.craft.operations.values():
+            self.ledger.add_template(operation.hash, operation.name, operation.text)
+        self.ledger.add_template(self.craft.equality.hash, "equality", self.craft.equality.text)
+        self._setting = make_setting(recipe, self.craft, models, self._emit)
+        self.budget.on_close.append(self._closing)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    async def run(self, feed: AsyncIterator[tuple[int, Seed]]) -> None:
+        """Grow the lineages of all seeds that the feed brings."""
+        await self._engine.run(feed)
+
+    def refresh(self) -> None:
+        """Bring the counters that the pacers keep into the progress."""
+        progress = self.budget.progress
+        progress.limit = sum(pacer.limit for pacer in self.pacers)
+        progress.recalled = sum(recalled.recalled for recalled in self._recalled)
+        progress.retries.clear()
+        for pacer in self.pacers:
+            progress.retries.update(pacer.retries)
+
+    def _roles_used(self) -> Sequence[str]:
+        evolve = self.recipe.evolve
+        used = ["evolver"]
+        used += ["judge"] if evolve.judge else []
+        used += ["responder"] if evolve.respond != "never" else []
+        return used
+
+    async def _open(self, spec: ModelSpec) -> Model:
+        endpoint = await self._stack.enter_async_context(open_endpoint(spec))
+        price: Price | None = unit_price(spec)
+        if price is None and self.budget.limits.cost is not None:
+            raise InputError(
+                f"--max-cost needs a price, and none is known for {spec.model!r}: give it with "
+                "--set 'models.default.price={input: DOLLARS, output: DOLLARS}' (per million tokens)"
+            )
+        pacer = Paced(Metered(Recorded(endpoint, self.ledger, spec.model), self.budget, price), spec)
+        pacer.changed = self._engine.widen
+        self.pacers.append(pacer)
+        recalled = Recalled(pacer, self.ledger)
+        self._recalled.append(recalled)
+        return recalled
+
+    def _window(self) -> int:
+        """Twice what is in flight: then lineages take turns, and none is left alone at the end."""
+        return 2 * sum(pacer.limit for pacer in self.pacers)
+
+    async def _grow(self, position: int, seed: Seed) -> None:
+        await Lineage(self._setting, position, seed).grow()
+
+    def _emit(self, row: CandidateRow, verbatim: bool) -> None:
+        self.ledger.judge(row, verbatim=verbatim)
+        progress = self.budget.progress
+        if row.reason:
+            progress.dropped[row.reason] += 1
+        elif row.round:
+            progress.kept += 1
+            progress.last = row.instruction or ""
+
+    def _closing(self, why: str) -> None:
+        self._engine.widen()
+        for pacer in self.pacers:
+            pacer.stop(why)

@@ -1,0 +1,165 @@
+"""Replay and verify: what a ledger says of itself, derived again with the network off."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+from evolute.evolve.walking import Walk, walk
+from evolute.ledger import CandidateRow, Reader
+from evolute.ledger.reader import dataset_row
+from evolute.pipeline.summary import run_recipe
+from evolute.records import Reason, Row
+
+_SHOWN = 20
+"""Problems spelled out; the rest is counted."""
+
+
+@dataclass(slots=True)
+class Check:
+    """What was looked at, and what is wrong; `problems` holds the first ones, `found` counts all."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    found: int = 0
+    problems: list[str] = field(default_factory=list)
+    stored: str = ""
+    rebuilt: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Nothing is wrong."""
+        return self.found == 0
+
+    def report(self, problem: str) -> None:
+        """Note a problem."""
+        self.found += 1
+        if self.found <= _SHOWN:
+            self.problems.append(problem)
+
+
+def replay(run: Path) -> Check:
+    """Rebuild the dataset from the seeds, the recipe and the recorded calls, and compare it with the stored one.
+
+    `stored` and `rebuilt` are SHA-256 sums over the rows, so that two runs can be compared as well.
+    """
+    check = Check()
+    with Reader(run) as reader:
+        stored, rebuilt = hashlib.sha256(), hashlib.sha256()
+        old = reader.dataset()
+        for new in _rebuilt(reader, walk(reader, run_recipe(run)), check):
+            check.counts["rows"] += 1
+            data = orjson.dumps(new)
+            rebuilt.update(data)
+            before = next(old, None)
+            if before is not None:
+                stored.update(orjson.dumps(before))
+            if before is None or orjson.dumps(before) != data:
+                check.report(f"row {check.counts['rows']} ({new.id}): {_difference(before, new)}")
+        for row in old:
+            stored.update(orjson.dumps(row))
+            check.report(f"row {row.id} is stored, and does not come out again")
+        check.stored, check.rebuilt = stored.hexdigest(), rebuilt.hexdigest()
+    return check
+
+
+def verify(run: Path) -> Check:
+    """Check every invariant of a run: the file, each id, each verdict, each row, the totals."""
+    check = Check()
+    with Reader(run) as reader:
+        for (said,) in reader.select("PRAGMA integrity_check"):
+            if said != "ok":
+                check.report(f"ledger.db: {said}")
+        _check_totals(reader, check)
+        stored_ids = reader.select("SELECT id FROM seeds ORDER BY position")
+        for again in walk(reader, run_recipe(run)):
+            (stored_id,) = next(stored_ids)
+            check.counts["seeds"] += 1
+            if stored_id != again.seed.id:
+                check.report(f"seed {again.position}: its id {stored_id.hex()} is not the hash of its content")
+            _check_lineage(reader, again, check)
+    return check
+
+
+def _check_lineage(reader: Reader, again: Walk, check: Check) -> None:
+    stored = list(reader.candidates(again.position))
+    done = next(reader.select("SELECT count(*) FROM lineages WHERE seed = ? AND why IS NULL", again.position))[0]
+    if again.missing:
+        if done:
+            check.report(f"seed {again.position} counts as finished, but {again.missing}")
+        check.counts["lineages pending"] += 1
+    else:
+        check.counts["lineages finished"] += 1
+    fresh = {(row.round, row.slot, row.attempt): row for row in again.rows}
+    for row in stored:
+        check.counts["candidates"] += 1
+        place = f"seed {row.seed}, round {row.round}, slot {row.slot}, attempt {row.attempt}"
+        derived = fresh.pop((row.round, row.slot, row.attempt), None)
+        if derived is None:
+            check.report(f"{place}: recorded, but it does not come out again")
+        elif derived != row:
+            check.report(f"{place}: {_difference(row, derived)}")
+        if row.reason and row.reason not in set(Reason):
+            check.report(f"{place}: {row.reason!r} is not a known reason")
+        if not row.reason:
+            _check_kept(reader, row, place, check)
+    if done:
+        for row in fresh.values():
+            check.report(f"seed {row.seed}, round {row.round}: a verdict comes out that is not recorded")
+
+
+def _check_kept(reader: Reader, row: CandidateRow, place: str, check: Check) -> None:
+    if row.round and not (row.instruction or "").strip():
+        check.report(f"{place}: kept, but its instruction is empty")
+    for key in (row.evolve_call, row.respond_call):
+        if key is None:
+            continue
+        check.counts["calls of kept rows"] += 1
+        call = reader.call(key)
+        if call is None:
+            check.report(f"{place}: its call {key.hex()} is not in the ledger")
+        elif call.completion.failure is not None:
+            check.report(f"{place}: kept, but its {call.role} call failed ({call.completion.failure})")
+
+
+def _check_totals(reader: Reader, check: Check) -> None:
+    kept = {(t.role, t.model): (t.calls, t.prompt_tokens, t.completion_tokens) for t in reader.totals()}
+    for role, model, *sums in reader.select(
+        """SELECT c.role, m.name, count(*), sum(c.prompt_tokens), sum(c.completion_tokens) FROM calls c
+        JOIN models m ON m.id = c.model GROUP BY c.role, c.model"""
+    ):
+        check.counts["calls"] += sums[0]
+        if kept.get((role, model)) != tuple(sums):
+            check.report(f"totals of {role} on {model}: {kept.get((role, model))} kept, {tuple(sums)} counted")
+
+
+def _rebuilt(reader: Reader, walks: Iterator[Walk], check: Check) -> Iterator[Row]:
+    answered = reader.meta("respond") != "never"
+    for again in walks:
+        check.counts["lineages"] += 1
+        if again.missing:
+            check.counts["lineages pending"] += 1
+        for row in again.rows:
+            if not row.reason:
+                record = dataset_row(again.seed, row, reader.call)
+                if record.response is not None or not answered:
+                    yield record
+
+
+def _difference(old: object, new: object) -> str:
+    if old is None:
+        return "comes out, and is not stored"
+    before, after = orjson.loads(orjson.dumps(_plain(old))), orjson.loads(orjson.dumps(_plain(new)))
+    names = [name for name in before if before[name] != after.get(name)]
+    return "; ".join(
+        f"{name} was {str(before[name])[:80]!r}, comes out as {str(after.get(name))[:80]!r}" for name in names
+    )
+
+
+def _plain(record: object) -> dict[str, object]:
+    values = {name: getattr(record, name) for name in record.__dataclass_fields__}  # type: ignore[attr-defined]
+    return {name: value.hex() if isinstance(value, bytes) else value for name, value in values.items()}

@@ -1,0 +1,192 @@
+"""The main job: seeds in, an evolved dataset out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from evolute.errors import InputError
+from evolute.evolve.budget import Budget, Limits
+from evolute.evolve.progress import Progress
+from evolute.evolve.session import Craft, Session
+from evolute.export import export
+from evolute.ledger import Ledger
+from evolute.models import Model
+from evolute.models.opening import open_endpoint
+from evolute.models.pacing import Paced
+from evolute.pipeline.ingest import Ingest, feed
+from evolute.pipeline.stopping import INTERRUPTED, in_loop, stop_clock, stop_signals
+from evolute.pipeline.summary import Summary, prices_of, summarise, total_cost
+from evolute.recipe import ModelSpec, Recipe, assign, load, resolve
+from evolute.seeds import SeedOptions
+
+DATASET = "dataset.jsonl"
+
+Watch = Callable[[Progress, Callable[[], None]], contextlib.AbstractContextManager[Any]]
+"""Given the counters, and a function that brings them up to date, shows them while a run is under way."""
+
+
+def resolve_recipe(
+    run: Path | None = None, recipe: Recipe | str | Path | None = None, settings: Mapping[str, Any] | None = None
+) -> Recipe:
+    """The recipe of a run: the one named, else the run's own, else a shipped one; with `settings` on top.
+
+    Args:
+        run: the run's folder, if there is one.
+        recipe: a shipped recipe's name, a file, or a recipe. Default: the run's own; for a new run `wizardlm`, or
+            `tiny` where the settings name no endpoint, so that the embedded model answers.
+        settings: values by dotted path (`{"evolve.rounds": 2}`).
+
+    Raises:
+        RecipeError: a field is unknown or has an impossible value.
+    """
+    settings = settings or {}
+    own = run / "recipe.yaml" if run is not None else None
+    if isinstance(recipe, Recipe):
+        source: str | Path = recipe.name
+        fields = recipe.model_dump(mode="json")
+    else:
+        if recipe is not None:
+            source = recipe
+        elif own is not None and own.is_file():
+            source = own
+        else:
+            source = "wizardlm" if {"models.default.base_url", "models.default.api"} & set(settings) else "tiny"
+        fields = load(source)
+    for path, value in settings.items():
+        assign(fields, path.split("."), value)
+    return resolve(fields, str(source))
+
+
+@asynccontextmanager
+async def open_model(spec: ModelSpec) -> AsyncIterator[Model]:
+    """A paced model without a ledger, for trying things out."""
+    async with open_endpoint(spec) as endpoint:
+        yield Paced(endpoint, spec)
+
+
+def evolve(
+    sources: Sequence[str] | str = (),
+    *,
+    out: str | Path,
+    recipe: Recipe | str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seeds: SeedOptions | None = None,
+    limits: Limits | None = None,
+    pilot: int | None = None,
+    watch: Watch | None = None,
+) -> Summary:
+    """Evolve seeds into a dataset; on an existing run, go on where it stopped.
+
+    Works inside a running event loop too (a notebook): the run then has a thread and a loop of its own. When it
+    ends, `RUN/dataset.jsonl` holds the kept rows (Alpaca's fields with the lineage's); `export` writes other formats.
+
+    Args:
+        sources: files, folders, `-`, or names of hub datasets. May be empty for a run that has read its seeds.
+        out: the run's folder.
+        recipe: a recipe, a shipped one's name, or a file; see `resolve_recipe` for the default.
+        settings: recipe fields by dotted path, on top of it: `{"models.default.base_url": URL}`.
+        seeds: how to read the sources.
+        limits: bounds on cost, calls, tokens and minutes.
+        pilot: grow only so many lineages, and write no dataset.
+        watch: shows the progress.
+
+    Returns:
+        How the run stands; `stopped` is empty unless a bound or the user stopped it.
+
+    Raises:
+        InputError: the seeds, the recipe or a bound is wrong.
+        LedgerError: the run is in use, damaged or cannot be written.
+        EndpointError: the endpoint cannot serve the run; it is left ready to resume.
+    """
+    run = Path(out)
+    chosen = resolve_recipe(run, recipe, settings)
+    places = [sources] if isinstance(sources, str) else list(sources)
+    craft = Craft.of(chosen)  # a recipe that cannot work is refused before a folder is made
+    options = seeds or SeedOptions()
+    with Ledger(run) as ledger:
+        if not places and not ledger.reader.seed_count():
+            raise InputError(f"{str(run)!r} has no seeds yet: say where they are (evolute evolve FILE --out {run})")
+        _write_recipe(run, chosen)
+        ledger.begin(craft.fingerprint(chosen), _notes(chosen, craft))
+        budget = Budget(limits or Limits(), _standing(ledger, chosen))
+        try:
+            in_loop(
+                lambda: _evolve(ledger, Ingest(ledger, places, options), chosen, craft, budget, pilot, watch),
+                lambda: budget.close(INTERRUPTED),
+            )
+        finally:
+            if not ledger.failed:
+                ledger.note("stopped", budget.why)
+                ledger.flush()
+        if pilot is None:
+            export(ledger.reader.dataset(), "alpaca", run / DATASET)
+        return summarise(run, ledger.reader)
+
+
+async def _evolve(
+    ledger: Ledger,
+    ingest: Ingest,
+    recipe: Recipe,
+    craft: Craft,
+    budget: Budget,
+    pilot: int | None,
+    watch: Watch | None,
+) -> None:
+    progress = budget.progress
+
+    def counted(seeds: int) -> None:
+        progress.seeds_total = seeds
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(ingest.close)
+        stack.enter_context(stop_signals(budget))
+        stack.enter_context(stop_clock(budget, budget.limits.minutes))
+        async with Session(ledger, recipe, craft, budget) as session:
+            if watch is not None:
+                stack.enter_context(watch(progress, session.refresh))
+            try:
+                await session.run(feed(ledger, ingest, counted, pilot))
+            except asyncio.CancelledError:
+                raise KeyboardInterrupt from None  # the second Ctrl-C
+            finally:
+                session.refresh()
+
+
+def _standing(ledger: Ledger, recipe: Recipe) -> Progress:
+    """The counters that earlier sessions have left."""
+    reader = ledger.reader
+    totals = reader.totals()
+    progress = Progress(
+        seeds_done=reader.finished_count(),
+        calls=sum(part.calls for part in totals),
+        prompt_tokens=sum(part.prompt_tokens for part in totals),
+        completion_tokens=sum(part.completion_tokens for part in totals),
+        cost=total_cost(totals, prices_of(recipe, {part.model for part in totals})),
+    )
+    for (round_, _, reason), count in reader.tally().items():
+        if reason:
+            progress.dropped[reason] += count
+        elif round_:
+            progress.kept += count
+    return progress
+
+
+def _notes(recipe: Recipe, craft: Craft) -> dict[str, str]:
+    return {"respond": recipe.evolve.respond, "craft": craft.note(), "stopped": ""}
+
+
+def _write_recipe(run: Path, recipe: Recipe) -> None:
+    path = run / "recipe.yaml"
+    text = "# The recipe of this run as it was resolved. Resuming reads it; --set and the flags change it.\n"
+    part = path.with_suffix(".part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text + recipe.to_yaml())
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)

@@ -1,0 +1,54 @@
+"""Reading a run: how it stands, its rows, and its rows in the formats that trainers read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from evolute.export import Format
+from evolute.export import export as write
+from evolute.ledger import Reader
+from evolute.pipeline.summary import Summary, summarise
+from evolute.records import Row
+
+
+def status(run: str | Path) -> Summary:
+    """How a run stands; also while another process writes it.
+
+    Raises:
+        InputError: there is no run.
+        LedgerError: its ledger cannot be read.
+    """
+    with Reader(Path(run)) as reader:
+        return summarise(Path(run), reader)
+
+
+def dataset(run: str | Path, *, seeds: bool = True) -> Iterator[Row]:
+    """The rows of the dataset in seed order, streamed; `seeds` includes the seeds themselves."""
+    with Reader(Path(run)) as reader:
+        yield from reader.dataset(seeds=seeds)
+
+
+def export(
+    run: str | Path,
+    format: Format,
+    out: str | Path,
+    *,
+    seeds: bool = True,
+    lineage: bool = True,
+    reasoning: bool = False,
+) -> int:
+    """Write the dataset of a run; returns the number of rows.
+
+    Args:
+        run: the run's folder.
+        format: `alpaca`, `sharegpt`, `messages` or `parquet`.
+        out: the file; it is replaced as a whole or not at all.
+        seeds: include the seeds themselves.
+        lineage: include where each row comes from.
+        reasoning: include reasoning content, where a model gave any.
+
+    Raises:
+        InputError: there is no run, or the file's suffix contradicts the format.
+    """
+    return write(dataset(run, seeds=seeds), format, Path(out), lineage=lineage, reasoning=reasoning)

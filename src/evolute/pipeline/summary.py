@@ -1,0 +1,138 @@
+"""How a run stands, read from its ledger at any time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from evolute.evolve.budget import dollars
+from evolute.ledger import Reader, Totals
+from evolute.models.prices import unit_price
+from evolute.recipe import ModelSpec, Price, Recipe, load, resolve
+
+
+@dataclass(frozen=True, slots=True)
+class OperationUse:
+    """What one operation's candidates came to; round 0, the seeds' own answers, is named `(seeds)`."""
+
+    operation: str
+    kept: int
+    dropped: int
+    tokens: int
+    cost: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How a run stands: `cost` in US dollars, None where a price is unknown; `stopped` says why it is not finished."""
+
+    run: Path
+    seeds: int
+    finished: int
+    duplicates: int
+    bad_rows: int
+    kept: int
+    dropped: Mapping[str, int]
+    by_round: Sequence[tuple[int, int, int]]
+    calls: int
+    tries: int
+    prompt_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int
+    cost: float | None
+    roles: Sequence[Totals]
+    operations: Sequence[OperationUse]
+    left_over: Mapping[str, int]
+    stopped: str
+
+    @property
+    def pending(self) -> int:
+        """Seeds whose lineage is not finished."""
+        return self.seeds - self.finished
+
+    @property
+    def cost_per_kept(self) -> float | None:
+        """US dollars per kept evolved instruction."""
+        return None if self.cost is None or not self.kept else self.cost / self.kept
+
+
+def run_recipe(run: Path) -> Recipe:
+    """The recipe as the run resolved it."""
+    return resolve(load(run / "recipe.yaml"), str(run / "recipe.yaml"))
+
+
+def prices_of(recipe: Recipe, models: Iterable[str]) -> dict[str, Price | None]:
+    """Prices by model name: the recipe's own models as it names them, any other by the table."""
+    known = {spec.model: unit_price(spec) for spec in recipe.models.values()}
+    return {name: known[name] if name in known else unit_price(ModelSpec(model=name)) for name in models}
+
+
+def total_cost(totals: Sequence[Totals], prices: Mapping[str, Price | None]) -> float | None:
+    """US dollars for all calls; None where any of their models has no known price."""
+    cost = 0.0
+    for part in totals:
+        price = prices[part.model]
+        if price is None:
+            return None
+        cost += dollars(price, part.prompt_tokens, part.completion_tokens, part.cached_tokens)
+    return cost
+
+
+def summarise(run: Path, reader: Reader) -> Summary:
+    """Read how the run stands."""
+    totals = reader.totals()
+    prices = prices_of(run_recipe(run), {part.model for part in totals})
+    tally = reader.tally()
+    seeds = reader.seed_count()
+    rows = orjson.loads(reader.meta("rows") or "{}")
+    dropped: Counter[str] = Counter()
+    rounds: dict[int, list[int]] = {}
+    for (round_, _, reason), count in tally.items():
+        if reason:
+            dropped[reason] += count
+        if round_:
+            rounds.setdefault(round_, [0, 0])[1 if reason else 0] += count
+    return Summary(
+        run=run,
+        seeds=seeds,
+        finished=reader.finished_count(),
+        duplicates=max(0, sum(rows.values()) - seeds),
+        bad_rows=int(reader.meta("bad_rows") or 0),
+        kept=sum(kept for kept, _ in rounds.values()),
+        dropped=dict(dropped.most_common()),
+        by_round=[(round_, kept, gone) for round_, (kept, gone) in sorted(rounds.items())],
+        calls=sum(part.calls for part in totals),
+        tries=sum(part.attempts for part in totals),
+        prompt_tokens=sum(part.prompt_tokens for part in totals),
+        completion_tokens=sum(part.completion_tokens for part in totals),
+        reasoning_tokens=sum(part.reasoning_tokens for part in totals),
+        cost=total_cost(totals, prices),
+        roles=totals,
+        operations=_operations(reader, tally, prices),
+        left_over=dict(reader.left_over()),
+        stopped=reader.meta("stopped") or "",
+    )
+
+
+def _operations(
+    reader: Reader, tally: Mapping[tuple[int, str, str], int], prices: Mapping[str, Price | None]
+) -> list[OperationUse]:
+    used: dict[str, list[float | None]] = {}
+    for operation, model, prompt, completion, cached in reader.operation_usage():
+        tokens, cost = used.setdefault(operation, [0, 0.0])
+        price = prices.get(model)
+        used[operation] = [
+            (tokens or 0) + prompt + completion,
+            None if price is None or cost is None else cost + dollars(price, prompt, completion, cached),
+        ]
+    counts: dict[str, list[int]] = {}
+    for (_, operation, reason), count in tally.items():
+        counts.setdefault(operation, [0, 0])[1 if reason else 0] += count
+    return [
+        OperationUse(name or "(seeds)", kept, gone, int(used.get(name, [0, 0.0])[0] or 0), used.get(name, [0, 0.0])[1])
+        for name, (kept, gone) in sorted(counts.items())
+    ]
