@@ -1,0 +1,361 @@
+"""When to call: how many at once, how fast, and what to do when a call fails. A model that wraps a model."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter, deque
+from dataclasses import replace
+from time import monotonic
+
+from evolute.errors import (
+    BadReply,
+    CallFailed,
+    ConnectionLost,
+    EndpointError,
+    EndpointGone,
+    EvoluteError,
+    Overloaded,
+    RateLimited,
+    RequestRejected,
+    TimedOut,
+)
+from evolute.models import Model
+from evolute.models.control import Bucket, Concurrency, Counts, Rate
+from evolute.recipe import ModelSpec
+from evolute.records import Completion, Request
+
+START, MOST = 8, 256
+"""Calls in flight at the start, and at most, where the recipe names no number."""
+
+_TICK = 0.1  # seconds between looks at the controls
+_LEAST_NAP = 0.005  # seconds; a rate of hundreds a second is kept in small bursts rather than by a timer per call
+_BACKOFF, _LONGEST = 0.25, 30.0  # seconds
+_PATIENCE_WITH_LIMITS = 4  # a 429 says nothing about the request: it may be tried so many times as often
+_REJECTIONS, _REFUSALS = 3, 4
+
+
+class Paced:
+    """Calls `inner` as fast as its endpoint allows, and tries again what may succeed.
+
+    Args:
+        inner: makes one call; a slot is held until it returns.
+        spec: `concurrency`, `requests_per_minute`, `tokens_per_minute` and `retries` are used.
+        rng_seed: what the jitter of retries is drawn from.
+        breaker_seconds: for so long, at least, nothing must have succeeded before the endpoint counts as gone.
+        pause: seconds between the first tries of a request that is rejected before anything has succeeded.
+
+    Attributes:
+        in_flight: calls under way.
+        retries: failed tries so far, by the name of their error.
+        changed: set whenever `limit` changes; whoever waits for it clears it.
+    """
+
+    def __init__(
+        self,
+        inner: Model,
+        spec: ModelSpec,
+        *,
+        rng_seed: int = 0,
+        breaker_seconds: float = 10.0,
+        pause: float = 1.0,
+    ) -> None:
+        self.in_flight = 0
+        self.retries: Counter[str] = Counter()
+        self.changed = asyncio.Event()
+        self._inner, self._spec = inner, spec
+        self._concurrency = Concurrency(spec.concurrency or START, spec.concurrency or MOST)
+        self._limit = self._concurrency.limit
+        self._rate = Rate()
+        self._counts = Counts()
+        self._random = random.Random(rng_seed)
+        self._breaker_seconds, self._pause = breaker_seconds, pause
+        self._queue: deque[tuple[asyncio.Future[None], float]] = deque()
+        self._again: deque[tuple[asyncio.Future[None], float]] = deque()  # retries: served first
+        self._asleep: set[asyncio.Future[None]] = set()
+        self._stopped: EndpointError | None = None
+        self._failures, self._failing_since, self._reached = 0, 0.0, False
+        now = monotonic()
+        rpm, tpm = spec.requests_per_minute, spec.tokens_per_minute
+        self._requests = Bucket(rpm / 60, now, seconds=1) if rpm else None
+        self._tokens = Bucket(tpm / 60, now, seconds=1) if tpm else None
+        self._tokens_out = 256.0  # a completion's tokens, until some were seen
+        self._capped: Bucket | None = None
+        self._closed_until = self._asked_until = 0.0
+        self._lag = 0.0
+        self._gated = bool(rpm or tpm)
+        self._ticker: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+
+    @property
+    def limit(self) -> int:
+        """Calls allowed in flight at present."""
+        return self._limit
+
+    @property
+    def rate_cap(self) -> float | None:
+        """Tries a second allowed at present, where the endpoint's 429s taught one."""
+        return self._rate.cap
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a slot, or for their next try."""
+        return len(self._queue) + len(self._again) + len(self._asleep)
+
+    async def complete(self, request: Request) -> Completion:
+        """Answer one request.
+
+        Raises:
+            CallFailed: the last of `spec.retries` further tries failed as well.
+            RequestRejected: the endpoint will never take this request, though it takes others.
+            EndpointError: it takes none, or is gone; every other request gets the same error.
+        """
+        tries = limited = rejected = 0
+        cost = self._cost(request) if self._tokens else 0.0
+        while True:
+            if self.in_flight < self._limit and not self._gated and not self._queue and not self._stopped:
+                self.in_flight += 1
+            else:
+                await self._slot(cost, again=tries > 0)
+            tries += 1
+            started = monotonic()
+            self._counts.started += 1
+            if self._ticker is None:
+                self._start_ticking(started)
+            failure: EvoluteError
+            try:
+                completion = await self._inner.complete(request)
+            except RateLimited as error:
+                limited += 1
+                failure = error
+                self._was_limited(error, monotonic() - started)
+            except CallFailed as error:
+                failure = error
+                self._was_lost(error)
+            except BadReply as error:
+                if not self._counts.succeeded:
+                    raise self._stop(error) from None
+                failure = error  # it did speak the API: a proxy's page, say, that another try may not meet
+            except EndpointError as error:
+                raise self._stop(error) from None
+            except RequestRejected as error:
+                self._failures, self._reached = 0, True
+                rejected += 1
+                failure = error
+            else:
+                self._succeeded(completion, cost)
+                return completion if tries == 1 else replace(completion, attempts=tries)
+            finally:
+                self._release()
+            self.retries[type(failure).__name__] += 1
+            if self._tokens:
+                self._tokens.take(-cost)
+            if rejected:
+                await self._after_rejection(failure, rejected)
+            elif self._spent(tries - limited, limited):
+                raise failure
+            else:
+                await self._sleep(self._delay(failure, tries))
+
+    # Slots
+
+    async def _slot(self, cost: float, *, again: bool) -> None:
+        """Wait for a slot, in turn; those that were here before go first."""
+        self._check()
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry, queue = (waiter, cost), self._again if again else self._queue
+        queue.append(entry)
+        self._wake()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if entry in queue:
+                queue.remove(entry)
+            elif waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._return_slot()  # it came as we left
+            raise
+
+    def _release(self) -> None:
+        counts = self._counts
+        counts.finished += 1
+        if self.in_flight >= 0.8 * self._limit:
+            counts.busy += 1
+        self._return_slot()
+
+    def _return_slot(self) -> None:
+        self.in_flight -= 1
+        if self._queue or self._again:
+            self._wake()
+
+    def _wake(self) -> None:
+        """Give free slots to those who wait, as far as the rates allow."""
+        while self.in_flight < self._limit:
+            queue = self._again or self._queue
+            if not queue:
+                return
+            if self._gated and not self._may_start(queue[0][1]):
+                return
+            waiter, _ = queue.popleft()
+            if not waiter.done():
+                self.in_flight += 1
+                waiter.set_result(None)
+
+    def _may_start(self, cost: float) -> bool:
+        """Whether the rates allow a call now; if not, an alarm is set for when they will."""
+        now = monotonic()
+        wait = self._closed_until - now
+        for bucket in (self._capped, self._requests, self._tokens):
+            if bucket is not None:
+                wait = max(wait, bucket.wait(now))
+        if wait > 0:
+            if self._alarm is None:
+                nap = max(wait, _LEAST_NAP)
+                self._alarm = asyncio.get_running_loop().call_later(nap, self._ring)
+            return False
+        for bucket in (self._capped, self._requests):
+            if bucket is not None:
+                bucket.take(1)
+        if self._tokens is not None:
+            self._tokens.take(cost)
+        return True
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._wake()
+
+    # What came back
+
+    def _succeeded(self, completion: Completion, cost: float) -> None:
+        self._counts.succeeded += 1
+        self._failures, self._reached = 0, True
+        if self._tokens is not None:
+            usage = completion.usage
+            self._tokens.take(usage.prompt + usage.completion - cost)
+            self._tokens_out += 0.05 * (usage.completion - self._tokens_out)
+
+    def _was_limited(self, error: RateLimited, lag: float) -> None:
+        self._counts.limited += 1
+        self._failures, self._reached = 0, True
+        self._lag += 0.2 * (lag - self._lag)
+        if error.retry_after:
+            self._asked_until = max(self._asked_until, monotonic() + error.retry_after)
+
+    def _was_lost(self, error: CallFailed) -> None:
+        if isinstance(error, Overloaded | TimedOut):
+            self._counts.overloaded += 1
+        if not isinstance(error, Overloaded | TimedOut | ConnectionLost):
+            self._failures, self._reached = 0, True
+            return
+        now = monotonic()
+        if self._failures == 0:
+            self._failing_since = now
+        self._failures += 1
+        self._reached = self._reached or not isinstance(error, ConnectionLost)
+        lasting = now - self._failing_since
+        never = not self._reached and self._failures >= _REFUSALS and lasting >= self._breaker_seconds / 6
+        if never or (self._failures >= max(20, self._limit) and lasting >= self._breaker_seconds):
+            self._stop(EndpointGone(self._obituary(error, lasting)))
+
+    def _obituary(self, error: CallFailed, lasting: float) -> str:
+        since = "has never answered" if not self._reached else f"has answered nothing usable for {lasting:.0f} s"
+        return (
+            f"{self._spec.base_url or self._spec.model} {since}; the last of {self._failures} tries: {error}. "
+            f"What was paid for is recorded; run the same command to resume."
+        )
+
+    async def _after_rejection(self, failure: EvoluteError, rejected: int) -> None:
+        """Wait for the next try, or raise: before any success, a rejection may be the endpoint's way with everyone."""
+        if self._counts.succeeded:
+            raise failure
+        if rejected < _REJECTIONS:
+            return await self._sleep(self._pause)
+        while self.in_flight and not self._counts.succeeded:  # another request may show that it is only this one
+            await self._sleep(self._pause)
+        if self._counts.succeeded:
+            raise failure
+        raise self._stop(EndpointError(f"the endpoint refuses every request: {failure}"))
+
+    def _spent(self, failed: int, limited: int) -> bool:
+        retries = self._spec.retries
+        return failed > retries or limited > _PATIENCE_WITH_LIMITS * retries
+
+    def _delay(self, failure: EvoluteError, tries: int) -> float:
+        """Full jitter below an exponential bound; never less than the endpoint asked for."""
+        jitter = self._random.random() * min(_LONGEST, _BACKOFF * 2.0 ** min(tries - 1, 10))
+        asked = failure.retry_after if isinstance(failure, CallFailed) else None
+        return jitter if asked is None else asked + min(jitter, _BACKOFF)
+
+    # Stopping
+
+    def _check(self) -> None:
+        if self._stopped is not None:
+            raise type(self._stopped)(*self._stopped.args)
+
+    def _stop(self, error: EndpointError) -> EndpointError:
+        """Fail everyone who waits, and whoever comes."""
+        if self._stopped is None:
+            self._stopped = error
+            waiters = [waiter for queue in (self._queue, self._again) for waiter, _ in queue]
+            self._queue.clear()
+            self._again.clear()
+            for waiter in (*waiters, *self._asleep):
+                if not waiter.done():
+                    waiter.set_exception(type(error)(*error.args))
+        return error
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, unless the endpoint turns out to be gone."""
+        self._check()
+        loop = asyncio.get_running_loop()
+        nap: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(seconds, _end, nap)
+        self._asleep.add(nap)
+        try:
+            await nap
+        finally:
+            timer.cancel()
+            self._asleep.discard(nap)
+
+    # Control
+
+    def _cost(self, request: Request) -> float:
+        """Tokens that a call will likely take: four characters each, and what completions took lately."""
+        return sum(len(message.content) for message in request.messages) / 4 + self._tokens_out
+
+    def _start_ticking(self, now: float) -> None:
+        self._concurrency.restart(now, self._counts)
+        self._rate.restart(now, self._counts)
+        self._ticker = asyncio.get_running_loop().call_later(_TICK, self._tick)
+
+    def _tick(self) -> None:
+        self._ticker = None
+        now, counts = monotonic(), self._counts
+        self._concurrency.tick(now, counts)
+        if self._concurrency.limit != self._limit:
+            self._limit = self._concurrency.limit
+            self.changed.set()
+        if self._rate.tick(now, counts, lag=self._lag):
+            self._regulate(now)
+        self._wake()
+        if self.in_flight or self._queue or self._again or self._asleep:
+            self._ticker = asyncio.get_running_loop().call_later(_TICK, self._tick)
+
+    def _regulate(self, now: float) -> None:
+        """Put the learned rate to work; close for a while if the endpoint refuses most and says until when."""
+        cap = self._rate.cap
+        if cap is None:
+            self._capped = None
+        elif self._capped is None:
+            self._capped = Bucket(cap, now)
+        else:
+            self._capped.set_rate(cap, now)
+        if self._rate.share > 0.5 and self._asked_until - now >= 2:
+            self._closed_until = self._asked_until
+            self._rate.restart(self._closed_until, self._counts)
+        self._asked_until = 0.0
+        self._gated = any((self._capped, self._requests, self._tokens)) or self._closed_until > now
+
+
+def _end(nap: asyncio.Future[None]) -> None:
+    if not nap.done():
+        nap.set_result(None)
