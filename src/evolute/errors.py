@@ -21,6 +21,7 @@ EvoluteError                      shown as one message, without a traceback; `ex
 │   ├── TimedOut                  no answer within the read or total timeout
 │   └── Malformed                 a 200 whose body is not the API's JSON
 ├── RequestRejected               400, 413, 422: this request can never succeed; trying again would be useless
+├── Stopped                       the run is being stopped, and begins no new call
 └── NotRecorded                   a replay asked for a call that the ledger does not hold
 """
 
@@ -127,6 +128,10 @@ class RequestRejected(EvoluteError):
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class Stopped(EvoluteError):
+    """The run is being stopped, and begins no new call."""
 
 
 class NotRecorded(EvoluteError):

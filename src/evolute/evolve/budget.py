@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from evolute.errors import EvoluteError, InputError
+from evolute.errors import InputError, Stopped
 from evolute.evolve.progress import Progress
 from evolute.models import Model
 from evolute.recipe import Price
 from evolute.records import Completion, Request, Usage
-
-
-class Stopped(EvoluteError):
-    """The run is being stopped, and no new call is begun."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from evolute.errors import CallFailed, EvoluteError
-from evolute.evolve.budget import Budget, Stopped
+from evolute.errors import CallFailed, EvoluteError, Stopped
+from evolute.evolve.budget import Budget
 from evolute.ledger import Ledger
 from evolute.records import Seed
 
@@ -14,7 +14,10 @@ Grow = Callable[[int, Seed], Awaitable[None]]
 
 
 class Engine:
-    """Grows the lineages that a feed brings, and settles how each of them ends."""
+    """Grows the lineages that a feed brings, and settles how each of them ends.
+
+    `room` is set by whoever knows that the window may have widened, or that the run is being stopped.
+    """
 
     def __init__(self, grow: Grow, ledger: Ledger, budget: Budget, window: Callable[[], int]) -> None:
         self._grow = grow
@@ -22,12 +25,8 @@ class Engine:
         self._budget = budget
         self._window = window
         self._live: set[asyncio.Task[None]] = set()
-        self._room = asyncio.Event()
+        self.room = asyncio.Event()
         self._failure: BaseException | None = None
-
-    def widen(self) -> None:
-        """Look again whether the window has room."""
-        self._room.set()
 
     async def run(self, feed: AsyncIterator[tuple[int, Seed]]) -> None:
         """Grow all; returns when every lineage has ended, or the budget has closed and the last call is recorded.
@@ -41,8 +40,8 @@ class Engine:
             except EvoluteError as error:  # the seeds' fault: what is in flight is paid for, and ends first
                 self._fail(error)
             while self._live:
-                self._room.clear()
-                await self._room.wait()
+                self.room.clear()
+                await self.room.wait()
         finally:
             for task in self._live:
                 task.cancel()
@@ -52,8 +51,8 @@ class Engine:
     async def _launch(self, feed: AsyncIterator[tuple[int, Seed]]) -> None:
         async for position, seed in feed:
             while len(self._live) >= self._window() and not self._budget.why:
-                self._room.clear()
-                await self._room.wait()
+                self.room.clear()
+                await self.room.wait()
             if self._budget.why:
                 return
             task = asyncio.create_task(self._one(position, seed))
@@ -66,7 +65,7 @@ class Engine:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._live.discard(task)
-        self._room.set()
+        self.room.set()
 
     async def _one(self, position: int, seed: Seed) -> None:
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from evolute.errors import InputError
+from evolute.errors import InputError, Stopped
 from evolute.evolve.budget import Budget, Metered
 from evolute.evolve.engine import Engine
 from evolute.evolve.lineage import Lineage, Role, Setting
@@ -146,7 +146,7 @@ class Session:
                 "--set 'models.default.price={input: DOLLARS, output: DOLLARS}' (per million tokens)"
             )
         pacer = Paced(Metered(Recorded(endpoint, self.ledger, spec.model), self.budget, price), spec)
-        pacer.changed = self._engine.widen
+        pacer.changed = self._engine.room
         self.pacers.append(pacer)
         recalled = Recalled(pacer, self.ledger)
         self._recalled.append(recalled)
@@ -169,6 +169,6 @@ class Session:
             progress.last = row.instruction or ""
 
     def _closing(self, why: str) -> None:
-        self._engine.widen()
+        self._engine.room.set()
         for pacer in self.pacers:
-            pacer.stop(why)
+            pacer.stop(Stopped(why))

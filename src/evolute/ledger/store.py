@@ -122,9 +122,9 @@ class Ledger:
         """Record seeds in reading order; those already there are left as they are. Returns how many were new."""
 
         def job(db: sqlite3.Connection) -> int:
-            before = db.total_changes
+            before = _last_position(db)
             _SEED.run(db, [self._seed_row(db, seed) for seed in seeds])
-            return db.total_changes - before
+            return _last_position(db) - before
 
         return int(self._writer.call(job))
 
@@ -179,3 +179,8 @@ class Ledger:
             seed.id, seed.instruction, seed.input or None, seed.response, seed.system or None, history, source,
             seed.line,
         )  # fmt: skip
+
+
+def _last_position(db: sqlite3.Connection) -> int:
+    """Positions have no gaps: a row that is ignored uses none up."""
+    return int(db.execute("SELECT coalesce(max(position), 0) FROM seeds").fetchone()[0])
