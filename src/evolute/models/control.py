@@ -125,18 +125,20 @@ class Rate:
         self._judging: tuple[float, float | None] | None = None  # the share and the cap before a cut
         self._clean = 0
         self._mark, self._at = Counts(), 0.0
+        self._settled_at = 0.0  # what returns until then was started under another cap
 
-    def restart(self, now: float, counts: Counts) -> None:
-        """Measure anew from `now` (which may lie ahead: what returns until then was started before)."""
-        self._mark, self._at = replace(counts), now
+    def restart(self, now: float, counts: Counts, *, settle: float = 0.0) -> None:
+        """Measure anew, from `settle` seconds on."""
+        self._mark, self._at, self._settled_at = replace(counts), now, now + settle if settle else 0.0
 
     def tick(self, now: float, counts: Counts, *, lag: float = 0.0) -> bool:
         """Judge the interval if it is long enough, and say whether it was; this may change `cap`.
 
         `lag` is how long a 429 takes to come back, in seconds.
         """
-        if now < self._at:
-            self._mark = replace(counts)
+        if self._settled_at:
+            if now >= self._settled_at:
+                self.restart(now, counts)
             return False
         tries, elapsed = counts.started - self._mark.started, now - self._at
         if tries == 0 or elapsed < self.SECONDS or (tries < self.TRIES and elapsed < self.PATIENCE):
@@ -148,8 +150,9 @@ class Rate:
             self._judging = None
         elif share - 2 * math.sqrt(share * (1 - share) / tries) > self.noise * 1.25 + 0.02:
             self._judging, self._clean = (share, self.cap), 0
-            self.cap = max(self.LEAST, (tries - limited) / elapsed / (1 - min(self.noise, 0.9)))
-            self.restart(now + 2 * lag, counts)
+            accepted = (tries - limited) / elapsed / (1 - min(self.noise, 0.9))
+            self.cap = max(self.LEAST, accepted if self.cap is None else min(accepted, 0.95 * self.cap))
+            self.restart(now, counts, settle=2 * lag)
             return True
         else:
             self._judging = None

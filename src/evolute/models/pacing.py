@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import replace
 from time import monotonic
 
@@ -21,7 +21,8 @@ from evolute.errors import (
     TimedOut,
 )
 from evolute.models import Model
-from evolute.models.control import Bucket, Concurrency, Counts, Rate
+from evolute.models.control import Concurrency, Counts, Rate
+from evolute.models.slots import Slots
 from evolute.recipe import ModelSpec
 from evolute.records import Completion, Request
 
@@ -29,10 +30,10 @@ START, MOST = 8, 256
 """Calls in flight at the start, and at most, where the recipe names no number."""
 
 _TICK = 0.1  # seconds between looks at the controls
-_LEAST_NAP = 0.005  # seconds; a rate of hundreds a second is kept in small bursts rather than by a timer per call
 _BACKOFF, _LONGEST = 0.25, 30.0  # seconds
 _PATIENCE_WITH_LIMITS = 4  # a 429 says nothing about the request: it may be tried so many times as often
 _REJECTIONS, _REFUSALS = 3, 4
+_LONG_WAIT = 2.0  # seconds; where most tries get a 429 that asks for more, all wait for it
 
 
 class Paced:
@@ -46,7 +47,6 @@ class Paced:
         pause: seconds between the first tries of a request that is rejected before anything has succeeded.
 
     Attributes:
-        in_flight: calls under way.
         retries: failed tries so far, by the name of their error.
         changed: set whenever `limit` changes; whoever waits for it clears it.
     """
@@ -60,37 +60,32 @@ class Paced:
         breaker_seconds: float = 10.0,
         pause: float = 1.0,
     ) -> None:
-        self.in_flight = 0
         self.retries: Counter[str] = Counter()
         self.changed = asyncio.Event()
         self._inner, self._spec = inner, spec
         self._concurrency = Concurrency(spec.concurrency or START, spec.concurrency or MOST)
-        self._limit = self._concurrency.limit
+        rpm, tpm = spec.requests_per_minute, spec.tokens_per_minute
+        self._slots = Slots(self._concurrency.limit, per_second=rpm and rpm / 60, tokens_per_second=tpm and tpm / 60)
         self._rate = Rate()
         self._counts = Counts()
         self._random = random.Random(rng_seed)
         self._breaker_seconds, self._pause = breaker_seconds, pause
-        self._queue: deque[tuple[asyncio.Future[None], float]] = deque()
-        self._again: deque[tuple[asyncio.Future[None], float]] = deque()  # retries: served first
         self._asleep: set[asyncio.Future[None]] = set()
-        self._stopped: EndpointError | None = None
+        self._stopped: EvoluteError | None = None
         self._failures, self._failing_since, self._reached = 0, 0.0, False
-        now = monotonic()
-        rpm, tpm = spec.requests_per_minute, spec.tokens_per_minute
-        self._requests = Bucket(rpm / 60, now, seconds=1) if rpm else None
-        self._tokens = Bucket(tpm / 60, now, seconds=1) if tpm else None
         self._tokens_out = 256.0  # a completion's tokens, until some were seen
-        self._capped: Bucket | None = None
-        self._closed_until = self._asked_until = 0.0
-        self._lag = 0.0
-        self._gated = bool(rpm or tpm)
+        self._asked_until = self._lag = 0.0
         self._ticker: asyncio.TimerHandle | None = None
-        self._alarm: asyncio.TimerHandle | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """Calls under way."""
+        return self._slots.in_flight
 
     @property
     def limit(self) -> int:
         """Calls allowed in flight at present."""
-        return self._limit
+        return self._slots.limit
 
     @property
     def rate_cap(self) -> float | None:
@@ -100,7 +95,7 @@ class Paced:
     @property
     def waiting(self) -> int:
         """Requests that wait for a slot, or for their next try."""
-        return len(self._queue) + len(self._again) + len(self._asleep)
+        return self._slots.waiting + len(self._asleep)
 
     async def complete(self, request: Request) -> Completion:
         """Answer one request.
@@ -111,12 +106,10 @@ class Paced:
             EndpointError: it takes none, or is gone; every other request gets the same error.
         """
         tries = limited = rejected = 0
-        cost = self._cost(request) if self._tokens else 0.0
+        cost = self._cost(request) if self._spec.tokens_per_minute else 0.0
         while True:
-            if self.in_flight < self._limit and not self._gated and not self._queue and not self._stopped:
-                self.in_flight += 1
-            else:
-                await self._slot(cost, again=tries > 0)
+            self._check()
+            await self._slots.take(cost, again=tries > 0)
             tries += 1
             started = monotonic()
             self._counts.started += 1
@@ -148,8 +141,7 @@ class Paced:
             finally:
                 self._release()
             self.retries[type(failure).__name__] += 1
-            if self._tokens:
-                self._tokens.take(-cost)
+            self._slots.refund(cost)
             if rejected:
                 await self._after_rejection(failure, rejected)
             elif self._spent(tries - limited, limited):
@@ -157,80 +149,21 @@ class Paced:
             else:
                 await self._sleep(self._delay(failure, tries))
 
-    # Slots
-
-    async def _slot(self, cost: float, *, again: bool) -> None:
-        """Wait for a slot, in turn; those that were here before go first."""
-        self._check()
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry, queue = (waiter, cost), self._again if again else self._queue
-        queue.append(entry)
-        self._wake()
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if entry in queue:
-                queue.remove(entry)
-            elif waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._return_slot()  # it came as we left
-            raise
+    # What came back
 
     def _release(self) -> None:
-        counts = self._counts
+        counts, slots = self._counts, self._slots
         counts.finished += 1
-        if self.in_flight >= 0.8 * self._limit:
+        if slots.in_flight >= 0.8 * slots.limit:
             counts.busy += 1
-        self._return_slot()
-
-    def _return_slot(self) -> None:
-        self.in_flight -= 1
-        if self._queue or self._again:
-            self._wake()
-
-    def _wake(self) -> None:
-        """Give free slots to those who wait, as far as the rates allow."""
-        while self.in_flight < self._limit:
-            queue = self._again or self._queue
-            if not queue:
-                return
-            if self._gated and not self._may_start(queue[0][1]):
-                return
-            waiter, _ = queue.popleft()
-            if not waiter.done():
-                self.in_flight += 1
-                waiter.set_result(None)
-
-    def _may_start(self, cost: float) -> bool:
-        """Whether the rates allow a call now; if not, an alarm is set for when they will."""
-        now = monotonic()
-        wait = self._closed_until - now
-        for bucket in (self._capped, self._requests, self._tokens):
-            if bucket is not None:
-                wait = max(wait, bucket.wait(now))
-        if wait > 0:
-            if self._alarm is None:
-                nap = max(wait, _LEAST_NAP)
-                self._alarm = asyncio.get_running_loop().call_later(nap, self._ring)
-            return False
-        for bucket in (self._capped, self._requests):
-            if bucket is not None:
-                bucket.take(1)
-        if self._tokens is not None:
-            self._tokens.take(cost)
-        return True
-
-    def _ring(self) -> None:
-        self._alarm = None
-        self._wake()
-
-    # What came back
+        slots.give_back()
 
     def _succeeded(self, completion: Completion, cost: float) -> None:
         self._counts.succeeded += 1
         self._failures, self._reached = 0, True
-        if self._tokens is not None:
+        if cost:
             usage = completion.usage
-            self._tokens.take(usage.prompt + usage.completion - cost)
+            self._slots.refund(cost - usage.prompt - usage.completion)
             self._tokens_out += 0.05 * (usage.completion - self._tokens_out)
 
     def _was_limited(self, error: RateLimited, lag: float) -> None:
@@ -253,7 +186,7 @@ class Paced:
         self._reached = self._reached or not isinstance(error, ConnectionLost)
         lasting = now - self._failing_since
         never = not self._reached and self._failures >= _REFUSALS and lasting >= self._breaker_seconds / 6
-        if never or (self._failures >= max(20, self._limit) and lasting >= self._breaker_seconds):
+        if never or (self._failures >= max(20, self.limit) and lasting >= self._breaker_seconds):
             self._stop(EndpointGone(self._obituary(error, lasting)))
 
     def _obituary(self, error: CallFailed, lasting: float) -> str:
@@ -287,20 +220,22 @@ class Paced:
 
     # Stopping
 
+    def stop(self, error: EvoluteError) -> None:
+        """Begin no further try: whoever waits, and whoever comes, gets this error; calls under way go on."""
+        self._stop(error)
+
     def _check(self) -> None:
         if self._stopped is not None:
             raise type(self._stopped)(*self._stopped.args)
 
-    def _stop(self, error: EndpointError) -> EndpointError:
+    def _stop(self, error: EvoluteError) -> EvoluteError:
         """Fail everyone who waits, and whoever comes."""
         if self._stopped is None:
             self._stopped = error
-            waiters = [waiter for queue in (self._queue, self._again) for waiter, _ in queue]
-            self._queue.clear()
-            self._again.clear()
-            for waiter in (*waiters, *self._asleep):
-                if not waiter.done():
-                    waiter.set_exception(type(error)(*error.args))
+            self._slots.fail(error)
+            for nap in self._asleep:
+                if not nap.done():
+                    nap.set_exception(type(error)(*error.args))
         return error
 
     async def _sleep(self, seconds: float) -> None:
@@ -331,29 +266,23 @@ class Paced:
         self._ticker = None
         now, counts = monotonic(), self._counts
         self._concurrency.tick(now, counts)
-        if self._concurrency.limit != self._limit:
-            self._limit = self._concurrency.limit
+        if self._concurrency.limit != self._slots.limit:
+            self._slots.limit = self._concurrency.limit
             self.changed.set()
         if self._rate.tick(now, counts, lag=self._lag):
             self._regulate(now)
-        self._wake()
-        if self.in_flight or self._queue or self._again or self._asleep:
+        self._slots.wake()
+        if self._slots.in_flight or self.waiting:
             self._ticker = asyncio.get_running_loop().call_later(_TICK, self._tick)
 
     def _regulate(self, now: float) -> None:
         """Put the learned rate to work; close for a while if the endpoint refuses most and says until when."""
-        cap = self._rate.cap
-        if cap is None:
-            self._capped = None
-        elif self._capped is None:
-            self._capped = Bucket(cap, now)
-        else:
-            self._capped.set_rate(cap, now)
-        if self._rate.share > 0.5 and self._asked_until - now >= 2:
-            self._closed_until = self._asked_until
-            self._rate.restart(self._closed_until, self._counts)
+        closed_until = 0.0
+        if self._rate.share > 0.5 and self._asked_until - now >= _LONG_WAIT:
+            closed_until = self._asked_until
+            self._rate.restart(now, self._counts, settle=closed_until - now)
         self._asked_until = 0.0
-        self._gated = any((self._capped, self._requests, self._tokens)) or self._closed_until > now
+        self._slots.cap(self._rate.cap, closed_until=closed_until)
 
 
 def _end(nap: asyncio.Future[None]) -> None:
