@@ -39,15 +39,17 @@ _READERS = ("a new colleague", "a class of children", "a careful auditor", "a ti
 
 
 def write_seeds(path: Path, count: int, start: int = 0) -> Path:
-    """Write `count` distinct instructions of about 20 words as JSONL, numbered from `start`."""
+    """Write `count` distinct instructions as JSONL, numbered from `start`."""
     with path.open("w", encoding="utf-8") as file:
-        for i in range(start, start + count):
-            verb, thing, reader = _VERBS[i % 10], _THINGS[i % 13], _READERS[i % 7]
-            text = (
-                f"{verb} {thing} for {reader} who has asked about it {i + 2} times, in plain words and in good order."
-            )
-            file.write(json.dumps({"instruction": text}) + "\n")
+        file.writelines(json.dumps({"instruction": text}) + "\n" for text in seed_texts(count, start))
     return path
+
+
+def seed_texts(count: int, start: int = 0) -> Iterator[str]:
+    """Distinct instructions of about 20 words."""
+    for i in range(start, start + count):
+        verb, thing, reader = _VERBS[i % 10], _THINGS[i % 13], _READERS[i % 7]
+        yield f"{verb} {thing} for {reader} who has asked about it {i + 2} times, in plain words and in good order."
 
 
 def evolute(*args: str | Path) -> list[str]:

@@ -26,8 +26,8 @@ TEXT = "Compare the timetable of a ferry with the tides of a narrow bay, and sta
 
 def bytes_per_call(seeds: int, folder: Path) -> None:
     command = evolute(
-        "evolve", write_seeds(folder / "seeds.jsonl", seeds), "--out", folder / "run", "--model", "scripted",
-        "--rounds", "4", "--concurrency", "256", "--set", "models.default.api=scripted",
+        "evolve", write_seeds(folder / "seeds.jsonl", seeds), "--out", folder / "run", "--api", "scripted",
+        "--recipe", "wizardlm", "--rounds", "4", "--concurrency", "256",
     )  # fmt: skip
     measure(command)
     file = folder / "run" / "ledger.db"

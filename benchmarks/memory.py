@@ -25,21 +25,14 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="evolute-bench-") as folder:
             seeds, run = write_seeds(Path(folder) / "seeds.jsonl", size), Path(folder) / "run"
             command = evolute(
-                "evolve", seeds, "--out", run, "--model", "scripted", "--rounds", "1", "--concurrency", "256",
-                "--set", "models.default.api=scripted", *EVOLVER_ONLY,
+                "evolve", seeds, "--out", run, "--api", "scripted", "--recipe", "wizardlm", "--rounds", "1",
+                "--concurrency", "256", *EVOLVER_ONLY,
             )  # fmt: skip
             measured = measure(command, timeout=options.timeout)
             ledger = (run / "ledger.db").stat().st_size
         peaks[size] = measured.peak
-        rows.append(
-            (
-                f"{size:,}",
-                measured.peak / MEBIBYTE,
-                measured.peak / min(peaks.values()),
-                measured.wall,
-                ledger / MEBIBYTE,
-            )
-        )
+        times = measured.peak / min(peaks.values())
+        rows.append((f"{size:,}", measured.peak / MEBIBYTE, times, measured.wall, ledger / MEBIBYTE))
         say(f"{size:,} seeds: {measured.peak / MEBIBYTE:.1f} MiB in {measured.wall:.1f} s")
     table("Peak memory", ("seeds", "peak MiB", "× the smallest", "wall s", "ledger MiB"), rows)
     print(f"\nlargest peak ÷ smallest: {verdict(max(peaks.values()) / min(peaks.values()), 1.2, at_most=True)}")
