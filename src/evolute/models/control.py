@@ -68,7 +68,8 @@ class Concurrency:
             self._cut(share)
         else:
             self._floor += min(0.0, share - self._floor) * 0.1
-            self._episode = None
+            if self._episode is not None and share < 0.5 * self._episode[1]:
+                self._episode = None
             if counts.busy - mark.busy >= 0.8 * done:
                 self._grow((counts.succeeded - mark.succeeded) / elapsed)
         self.restart(now, counts)
