@@ -84,7 +84,7 @@ class JsonRows:
             if self._peek() == "[" and key.lower() not in _WITHIN_A_ROW and self._begins_rows():
                 if rows_in:
                     why = f"holds two lists of rows, {rows_in!r} and {key!r}; put each into a file of its own"
-                    raise FileProblem(why, self._line)
+                    raise FileProblem(why, self._line_at(self._at))
                 rows_in = key
                 yield from self._list()
             else:
@@ -145,32 +145,34 @@ class JsonRows:
         self._at += 1
 
     def _more(self) -> bool:
-        """Drop what was consumed and at least double what was not, so that a long row is scanned few times."""
-        if self._ended:
-            return False
-        self._line += self._text.count("\n", 0, self._at)
+        """Drop what was consumed and at least double what was not, so that a long row is scanned few times.
+
+        Where there is nothing more, nothing moves.
+        """
         left = len(self._text) - self._at
-        parts = [self._text[self._at :]]
-        self._at = 0
         if left > LONGEST_ROW:
-            raise FileProblem(f"broken JSON: a value of more than {LONGEST_ROW >> 20} MB begins here", self._line)
+            raise FileProblem(f"broken JSON: a value of more than {LONGEST_ROW >> 20} MB", self._line_at(self._at))
+        parts: list[str] = []
         gained = 0
-        while gained <= left:
+        while gained <= left and not self._ended:
             block = next(self._blocks, None)
             self._ended = block is None
             parts.append(self._decoder.decode(block or b"", final=self._ended))
             gained += len(parts[-1])
             self._undecodable = self._undecodable or not _is_clean(parts[-1])
-            if self._ended:
-                break
-        self._text = "".join(parts)
+        if gained:
+            self._line = self._line_at(self._at)
+            self._text = self._text[self._at :] + "".join(parts)
+            self._at = 0
         return gained > 0
 
+    def _line_at(self, at: int) -> int:
+        return self._line + self._text.count("\n", 0, at)
+
     def _broken(self, why: str, at: int) -> FileProblem:
-        line = self._line + self._text.count("\n", 0, at)
         column = at - self._text.rfind("\n", 0, at)
         found = cut(self._text[at : at + 40]) if at < len(self._text) else "the end of the file"
-        return FileProblem(f"broken JSON: {why} at column {column}, found {found}", line)
+        return FileProblem(f"broken JSON: {why} at column {column}, found {found}", self._line_at(at))
 
 
 def _is_clean(text: str) -> bool:

@@ -104,8 +104,9 @@ class SeedReader:
             yield from self._of_rows(place, kind, layout, chain(first, rest))
         except FileProblem as problem:
             # Without a row read, a file that the user named is a mistake; in a folder it is one bad file of many.
-            started = place.in_folder or self.rows > count
-            self._refuse(place.shown, problem.line, f"{problem}", "", "line", fatal=not started)
+            # A hub that stops answering is no bad row.
+            fatal = bool(place.hub) or not (place.in_folder or self.rows > count)
+            self._refuse(place.shown, problem.line, f"{problem}", "", "line", fatal)
 
     def _recognise(self, place: Place, kind: str, first: list[Any]) -> Layout | None:
         rows = [fields for fields in map(as_mapping, first) if fields]

@@ -99,7 +99,7 @@ def _delimiter(head: bytes, suffix: str, at_least: int = 0) -> str:
 
     Empty where `at_least` so many cells are asked for and no mark makes them, or none has a usual name.
     """
-    header = head.lstrip(b"\r\n").partition(b"\n")[0][:4096].decode("utf-8", "replace").strip()
+    header = next(iter(head[:4096].decode("utf-8", "replace").strip().splitlines()), "")
     default = "\t" if suffix in (".tsv", ".tab") else ","
     best, score = default, (0, 1)
     for mark in (default, ",", "\t", ";", "|"):
