@@ -49,6 +49,8 @@ BAD_ROWS = [
     ("a.jsonl", b'{"instruction": "a\0b"}\n', r"line 2: a null byte in broken JSON"),
     ("a.jsonl", b'{"instruction": "a", "output": "\\ud800"}\n', r"line 2: a lone surrogate, U\+D800"),
     ("a.jsonl", b'{"instruction": "caf\xe9 noir"}\n', r"line 2: byte 0xe9 at byte 21 of the line is not UTF-8.*iconv"),
+    ("a.jsonl", b'{"output": ' + b"[" * 900 + b"]" * 900 + b"}\n", r"line 2: no instruction; the row has 'output'"),
+    ("a.jsonl", b'"a \\ud800"\n', r"line 2: a lone surrogate, U\+D800"),
     ("a.jsonl", b"[" * 100_000 + b"\n", r"line 2: broken JSON: nested too deeply"),
     ("a.jsonl", json.dumps({"instruction": "x" * 100_000}).encode() + b"\n", r"line 2: the instruction has 100,000"),
     ("a.jsonl", b'{"messages": [{"role": "assistant", "content": "a"}]}\n', r"line 2: a conversation without a turn"),
@@ -88,7 +90,7 @@ def test_a_bad_row_is_an_error_with_its_place_or_is_set_aside(tmp_path: Path, na
     assert bad[0].source == str(path)
     assert f"{bad[0].line}" in why.partition(":")[0]
     assert re.match(why.partition(": ")[2], bad[0].why)
-    assert len(bad[0].text) <= 2000
+    assert len(bad[0].text.encode()) <= 2000
 
 
 def test_an_instruction_just_below_the_limit_is_a_seed(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import heapq
+import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
@@ -162,6 +163,7 @@ class SeedReader:
 
     def _refuse(self, source: str, line: int, why: str, text: str, unit: str, fatal: bool = False) -> None:
         """Set a bad row aside, or raise."""
+        text = text.encode("utf-8", "backslashreplace").decode()  # what is kept must be storable, whatever it was
         if self._options.skip_bad and not fatal:
             self.bad += 1
             if self._on_bad:
@@ -220,5 +222,5 @@ def _as_text(row: object) -> str:
         return row
     try:
         return orjson.dumps(row, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-    except orjson.JSONEncodeError:  # lone surrogates
-        return repr(row)
+    except orjson.JSONEncodeError:  # a lone surrogate, or nested too deeply
+        return reprlib.repr(row)

@@ -214,7 +214,7 @@ def _parquet(path: Path | None) -> Rows:
                     number += 1
                     yield number, row
     except (pa.ArrowException, OSError) as error:
-        raise FileProblem(f"damaged Parquet: {error}", number + 1) from None
+        raise FileProblem(f"damaged Parquet, after row {number}: {cut(str(error), 200)}") from None
 
 
 def _batch_rows(batch: Any) -> list[Any]:  # noqa: ANN401 - pyarrow has no types
