@@ -16,14 +16,11 @@ Speaker = Literal["system", "user", "assistant"]
 def tagged_hash(tag: str, *parts: bytes | str | int) -> bytes:
     """Hash `parts` to 16 bytes under a scheme named by `tag` (at most 16 bytes, ending in its version).
 
-    Each part is length-prefixed, so that no two different lists of parts run together.
+    The parts' lengths stand before them, so that no two different lists of parts run together.
     """
-    digest = hashlib.blake2b(digest_size=16, person=tag.encode())
-    for part in parts:
-        data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(8, "little"))
-        digest.update(data)
-    return digest.digest()
+    data = [part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass") for part in parts]
+    lengths = ",".join([str(len(part)) for part in data]).encode()
+    return hashlib.blake2b(b"\0".join((lengths, *data)), digest_size=16, person=tag.encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from evolute import pipeline
-from evolute.cli.screen import show_estimate, show_summary, watch_on, write_json
+from evolute.cli.screen import say, show_estimate, show_summary, watch_on, write_json
 from evolute.errors import InputError
 from evolute.evolve.budget import Limits
+from evolute.ledger import LEDGER
 from evolute.recipe import parse_assignment
 from evolute.seeds import SeedOptions
 
@@ -61,6 +62,7 @@ EveryTurn = Annotated[
 SkipBad = Annotated[
     bool, Parameter(group=_SEEDS, negative="", help="Set bad rows aside in RUN/bad-rows.jsonl, with the reason.")
 ]
+Split = Annotated[str, Parameter(group=_SEEDS, help="The split of a dataset on the hub.")]
 MaxCost = Annotated[float | None, Parameter(group=_BOUNDS, help="US dollars, over all sessions of the run.")]
 MaxCalls = Annotated[int | None, Parameter(group=_BOUNDS, help="Calls, over all sessions of the run.")]
 MaxTokens = Annotated[int | None, Parameter(group=_BOUNDS, help="Tokens, prompt and completion, over all sessions.")]
@@ -91,6 +93,7 @@ def evolve(
     seed: SampleSeed = 0,
     every_turn: EveryTurn = False,
     skip_bad: SkipBad = False,
+    split: Split = "train",
     max_cost: MaxCost = None,
     max_calls: MaxCalls = None,
     max_tokens: MaxTokens = None,
@@ -113,9 +116,10 @@ def evolve(
         out=out,
         recipe=recipe,
         settings=settings,
-        seeds=_options(column, where, limit, sample, seed, every_turn, skip_bad),
+        seeds=_options(column, where, limit, sample, seed, every_turn, skip_bad, split),
         limits=Limits(max_cost, max_calls, max_tokens, max_minutes),
         watch=watch_on(sys.stderr),
+        say=say,
     )
     if json:
         write_json(summary)
@@ -148,6 +152,7 @@ def plan(
     seed: SampleSeed = 0,
     every_turn: EveryTurn = False,
     skip_bad: SkipBad = False,
+    split: Split = "train",
     json: Json = False,
 ) -> None:
     """Estimate calls, tokens, cost and time from a small pilot, before anything large is spent.
@@ -158,7 +163,7 @@ def plan(
     Args:
         target: The seeds' file, with --out RUN; or a run that exists.
     """
-    is_run = (Path(target) / "ledger.db").is_file()
+    is_run = (Path(target) / LEDGER).is_file()
     if out is None and not is_run:
         raise InputError(f"{target!r} is not a run: give --out RUN, the folder that keeps the pilot")
     run = Path(target) if out is None else out
@@ -170,9 +175,10 @@ def plan(
         out=run,
         recipe=recipe,
         settings=settings,
-        seeds=_options(column, where, limit, sample, seed, every_turn, skip_bad),
+        seeds=_options(column, where, limit, sample, seed, every_turn, skip_bad, split),
         pilot=pilot,
         watch=watch_on(sys.stderr),
+        say=say,
     )
     if json:
         write_json(estimate)
@@ -214,6 +220,7 @@ def _options(
     seed: int,
     every_turn: bool,
     skip_bad: bool,
+    split: str,
 ) -> SeedOptions:
     return SeedOptions(
         column=column,
@@ -223,4 +230,5 @@ def _options(
         sample_seed=seed,
         every_turn=every_turn,
         skip_bad=skip_bad,
+        split=split,
     )

@@ -23,7 +23,6 @@ from evolute.text import (
     check_response,
     clean_instruction,
     failure_reason,
-    language_of,
     parse_verdict,
     printable,
 )
@@ -80,7 +79,6 @@ class Lineage:
         self._rules = setting.recipe.rules
         self._position = position
         self._seed = seed
-        self._language = language_of(seed.text) if self._rules.language else None
 
     async def grow(self) -> None:
         """Run every round; each verdict is emitted as soon as it is reached.
@@ -129,16 +127,19 @@ class Lineage:
             self._position, round_, slot, attempt, tagged_hash("instruction-1", parent.id, request.key), parent.id,
             operation.name, operation.hash, None, "", "", request.key, None, None,
         )  # fmt: skip
-        text = self._read(completion, operation)
+        text: str | Finding
+        if completion.failure is not None or completion.text is None:
+            text = _failed(completion, response=False)
+        else:
+            text = clean_instruction(completion.text, parent=parent.text)
         finding: Finding | None
         if isinstance(text, Finding):
             finding = text
         else:
             row = replace(row, instruction=text)
             finding = check_instruction(
-                text, parent=parent.text, ancestors=parent.ancestors, operation=operation, rules=self._rules,
-                language=self._language,
-            )  # fmt: skip
+                text, parent=parent.text, ancestors=parent.ancestors, family=operation.family, rules=self._rules
+            )
             if finding is None and self._evolve.judge:
                 row, finding = await self._judge(row, parent, text)
             if finding is None and self._evolve.respond == "every":
@@ -149,11 +150,6 @@ class Lineage:
         if finding is not None or row.instruction is None:
             return None
         return Node(row.id, row.instruction, (*parent.ancestors, parent.text), row, verbatim)
-
-    def _read(self, completion: Completion, operation: Operation) -> str | Finding:
-        if completion.failure is not None or completion.text is None:
-            return _failed(completion, response=False)
-        return clean_instruction(completion.text, operation)
 
     async def _judge(self, row: CandidateRow, parent: Node, text: str) -> tuple[CandidateRow, Finding | None]:
         """The paper's rule 1; a reply that is no verdict gets one more draw."""

@@ -16,7 +16,7 @@ from evolute.errors import InputError, LedgerDamaged
 from evolute.ledger.schema import MIGRATIONS, check_version
 from evolute.records import Completion, Failure, Message, Row, Seed, Usage
 
-FILE = "ledger.db"
+LEDGER = "ledger.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +120,11 @@ class Reader:
             LedgerError: the ledger is damaged, or from a newer version.
         """
         self.run = run
-        if db is None and not (run / FILE).is_file():
+        if db is None and not (run / LEDGER).is_file():
             raise InputError(
-                f"{str(run)!r} is not a run: it has no {FILE}. A run is made by `evolute evolve FILE --out RUN`"
+                f"{str(run)!r} is not a run: it has no {LEDGER}. A run is made by `evolute evolve LEDGER --out RUN`"
             )
-        self._db = db or connect(run / FILE, write=False)
+        self._db = db or connect(run / LEDGER, write=False)
         if db is None and check_version(self._db) < len(MIGRATIONS):
             raise InputError(f"{run} was begun by an older Evolute, or never begun: run `evolute evolve` on it once")
 
@@ -141,9 +141,12 @@ class Reader:
     def select(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - SQL's own values
         """Run a query; a damaged file becomes a LedgerDamaged."""
         try:
-            yield from self._db.execute(sql, values)
+            cursor = self._db.execute(sql, values)
+            # Not `yield from`: an unfinished one closes the cursor, which a reader closed before it does not allow.
+            while (row := cursor.fetchone()) is not None:
+                yield row
         except sqlite3.DatabaseError as error:
-            raise damaged(self.run / FILE, error) from None
+            raise damaged(self.run / LEDGER, error) from None
 
     def meta(self, name: str) -> str | None:
         """A remark about the run (`fingerprint`, `stopped`, `respond`)."""
@@ -211,7 +214,7 @@ class Reader:
     def left_over(self) -> Counter[str]:
         """Why lineages were left over, with how many."""
         rows = self.select("SELECT why, count(*) FROM lineages WHERE why IS NOT NULL GROUP BY why")
-        return Counter(dict(rows))  # type: ignore[arg-type]
+        return Counter(dict(rows))
 
     def seeds(self, after: int = 0, *, unfinished: bool = False, count: int = -1) -> Iterator[tuple[int, Seed]]:
         """Seeds with their positions in reading order, from the one behind position `after`."""

@@ -11,7 +11,7 @@ import orjson
 
 from evolute.errors import LedgerError
 from evolute.ledger.lock import RunLock
-from evolute.ledger.reader import FILE, CandidateRow, Reader, connect, damaged
+from evolute.ledger.reader import LEDGER, CandidateRow, Reader, connect, damaged
 from evolute.ledger.schema import migrate
 from evolute.ledger.writer import Insert, Writer
 from evolute.records import Completion, Seed
@@ -37,7 +37,7 @@ class Ledger:
             LedgerError: the folder cannot be written, or the ledger is damaged or from a newer version.
         """
         self.run = run
-        path = run / FILE
+        path = run / LEDGER
         try:
             run.mkdir(parents=True, exist_ok=True)
             self._lock = RunLock(run).__enter__()

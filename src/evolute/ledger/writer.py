@@ -66,24 +66,18 @@ class Writer:
         Raises:
             LedgerError: an earlier commit has failed; nothing more can be recorded.
         """
-        self._check()
-        self._queue.append((insert, row, None))
-        self._wake.set()
+        self._push((insert, row, None))
 
     def put_durably(self, insert: Insert, row: Sequence[Any]) -> asyncio.Future[None]:
         """Queue a row; the future is done when it has been committed."""
-        self._check()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append((insert, row, future))
-        self._wake.set()
+        self._push((insert, row, future))
         return future
 
     def call(self, job: Job) -> Any:  # noqa: ANN401 - whatever the job returns
         """Run `job` on the writer's connection, in a transaction of its own, after all that is queued; wait for it."""
-        self._check()
         future: Future[Any] = Future()
-        self._queue.append((job, None, future))
-        self._wake.set()
+        self._push((job, None, future))
         return future.result()
 
     def close(self) -> None:
@@ -92,9 +86,13 @@ class Writer:
         self._wake.set()
         self._thread.join()
 
-    def _check(self) -> None:
+    def _push(self, item: _Item) -> None:
         if self.failure is not None:
             raise self.failure
+        self._queue.append(item)
+        # The thread clears the event before it takes the queue, so what is queued under a set event is taken too.
+        if not self._wake.is_set():
+            self._wake.set()
 
     def _run(self) -> None:
         db = self._connect()

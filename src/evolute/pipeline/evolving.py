@@ -15,7 +15,7 @@ from evolute.evolve.budget import Budget, Limits
 from evolute.evolve.progress import Progress
 from evolute.evolve.session import Craft, Session
 from evolute.export import export
-from evolute.ledger import Ledger
+from evolute.ledger import LEDGER, Ledger, Reader
 from evolute.models import Model
 from evolute.models.opening import open_endpoint
 from evolute.models.pacing import Paced
@@ -46,14 +46,14 @@ def resolve_recipe(
         RecipeError: a field is unknown or has an impossible value.
     """
     settings = settings or {}
-    own = run / "recipe.yaml" if run is not None else None
+    own = run / "recipe.yaml" if run is not None and _begun(run) else None
     if isinstance(recipe, Recipe):
         source: str | Path = recipe.name
         fields = recipe.model_dump(mode="json")
     else:
         if recipe is not None:
             source = recipe
-        elif own is not None and own.is_file():
+        elif own is not None:
             source = own
         else:
             source = "wizardlm" if {"models.default.base_url", "models.default.api"} & set(settings) else "tiny"
@@ -61,6 +61,14 @@ def resolve_recipe(
     for path, value in settings.items():
         assign(fields, path.split("."), value)
     return resolve(fields, str(source))
+
+
+def _begun(run: Path) -> bool:
+    """A run that has seeds; one whose first command failed before that has no say in what the next one means."""
+    if not (run / LEDGER).is_file() or not (run / "recipe.yaml").is_file():
+        return False
+    with Reader(run) as reader:
+        return reader.seed_count() > 0
 
 
 @asynccontextmanager
@@ -80,6 +88,7 @@ def evolve(
     limits: Limits | None = None,
     pilot: int | None = None,
     watch: Watch | None = None,
+    say: Callable[[str], None] = lambda remark: None,
 ) -> Summary:
     """Evolve seeds into a dataset; on an existing run, go on where it stopped.
 
@@ -95,6 +104,7 @@ def evolve(
         limits: bounds on cost, calls, tokens and minutes.
         pilot: grow only so many lineages, and write no dataset.
         watch: shows the progress.
+        say: told what was recognised in the sources, and what a resumed run goes on from.
 
     Returns:
         How the run stands; `stopped` is empty unless a bound or the user stopped it.
@@ -112,12 +122,15 @@ def evolve(
     with Ledger(run) as ledger:
         if not places and not ledger.reader.seed_count():
             raise InputError(f"{str(run)!r} has no seeds yet: say where they are (evolute evolve FILE --out {run})")
+        if done := ledger.reader.finished_count():
+            say(f"going on with {run}: recipe {chosen.name}, {done:,} of {ledger.reader.seed_count():,} seeds finished")
         _write_recipe(run, chosen)
-        ledger.begin(craft.fingerprint(chosen), _notes(chosen, craft))
+        if ledger.begin(craft.fingerprint(chosen), _notes(chosen, craft)):
+            say("the recipe has changed: verdicts are reached anew; of the calls, only those that changed are made")
         budget = Budget(limits or Limits(), _standing(ledger, chosen))
         try:
             in_loop(
-                lambda: _evolve(ledger, Ingest(ledger, places, options), chosen, craft, budget, pilot, watch),
+                lambda: _evolve(ledger, Ingest(ledger, places, options), chosen, craft, budget, pilot, watch, say),
                 lambda: budget.close(INTERRUPTED),
             )
         finally:
@@ -137,6 +150,7 @@ async def _evolve(
     budget: Budget,
     pilot: int | None,
     watch: Watch | None,
+    say: Callable[[str], None],
 ) -> None:
     progress = budget.progress
 
@@ -151,7 +165,7 @@ async def _evolve(
             if watch is not None:
                 stack.enter_context(watch(progress, session.refresh))
             try:
-                await session.run(feed(ledger, ingest, counted, pilot))
+                await session.run(feed(ledger, ingest, counted, say, pilot))
             except asyncio.CancelledError:
                 raise KeyboardInterrupt from None  # the second Ctrl-C
             finally:

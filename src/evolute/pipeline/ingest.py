@@ -18,6 +18,8 @@ from evolute.seeds import BadRow, SeedOptions, SeedReader
 READ_AHEAD = 20_000
 """Seeds read before the first call: a fault in a file of usual size is found before anything is spent."""
 
+BAD_ROWS = "bad-rows.jsonl"
+
 _PAGE = 500
 
 
@@ -31,15 +33,19 @@ class Ingest:
         self._moved: Callable[[], object] = lambda: None
         self._stop = False
         self._thread = threading.Thread(target=self._work, name="evolute-seeds", daemon=True)
+        self._told = 0
         self.read = 0
         self.bad = 0
         self.done = False
         self.failure: BaseException | None = None
 
-    @property
-    def recognised(self) -> list[str]:
-        """What was recognised in each file, a sentence each."""
-        return [str(item) for item in self._reader.recognised] if self._reader else []
+    def news(self) -> list[str]:
+        """What was recognised since the last time, a sentence for each file, and the bad rows at the end."""
+        found = [item.sentence for item in self._reader.recognised] if self._reader else []
+        found, self._told = found[self._told :], len(found)
+        if self.done and self.bad:
+            found.append(f"{self.bad:,} bad rows set aside in {self._ledger.run / BAD_ROWS}")
+        return found
 
     def start(self, moved: Callable[[], object]) -> None:
         """Begin; `moved` is called, on the reading thread, whenever there is more."""
@@ -95,14 +101,18 @@ class Ingest:
         rows = self._set_aside_rows
         if not rows:
             return
-        with (self._ledger.run / "bad-rows.jsonl").open("ab" if self.bad else "wb") as file:
+        with (self._ledger.run / BAD_ROWS).open("ab" if self.bad else "wb") as file:
             file.writelines(orjson.dumps(row) + b"\n" for row in rows)
         self.bad += len(rows)
         rows.clear()
 
 
 async def feed(
-    ledger: Ledger, ingest: Ingest, counted: Callable[[int], None], at_most: int | None = None
+    ledger: Ledger,
+    ingest: Ingest,
+    counted: Callable[[int], None],
+    say: Callable[[str], None],
+    at_most: int | None = None,
 ) -> AsyncIterator[tuple[int, Seed]]:
     """Unfinished seeds in reading order, as far as they have been read.
 
@@ -110,6 +120,7 @@ async def feed(
         ledger: where the seeds are.
         ingest: what brings them there.
         counted: told the number of distinct seeds once all are read.
+        say: told what was recognised in each source, before the first seed comes.
         at_most: end after so many.
 
     Raises:
@@ -124,18 +135,18 @@ async def feed(
 
     ingest.start(wake)
     after = given = 0
-    told = False
     while True:
         moved.clear()
         done = ingest.done
         if ingest.failure is not None:
             raise ingest.failure
-        if done and not told:
-            counted(ledger.reader.seed_count())
-            told = True
         page = []
         if done or ingest.read >= READ_AHEAD:
+            for sentence in ingest.news():
+                say(sentence)
             page = list(ledger.reader.seeds(after, unfinished=True, count=_PAGE))
+        if done:
+            counted(ledger.reader.seed_count())
         for position, seed in page:
             if given == at_most:
                 return

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from evolute.errors import EvoluteError
 from evolute.evolve.budget import Limits
 from evolute.evolve.planning import Estimate, estimate, lineage_uses
-from evolute.ledger import Reader
+from evolute.ledger import LEDGER, Reader
 from evolute.pipeline.evolving import Watch, evolve, resolve_recipe
 from evolute.pipeline.summary import prices_of
 from evolute.recipe import Recipe
@@ -28,6 +28,7 @@ def plan(
     limits: Limits | None = None,
     pilot: int = 8,
     watch: Watch | None = None,
+    say: Callable[[str], None] = lambda remark: None,
 ) -> Estimate:
     """Grow `pilot` lineages (those that the run has already are counted), and estimate what all will take.
 
@@ -40,10 +41,19 @@ def plan(
     run = Path(out)
     chosen = resolve_recipe(run, recipe, settings)
     grown = 0
-    if (run / "ledger.db").is_file():
+    if (run / LEDGER).is_file():
         with Reader(run) as reader:
             grown = reader.finished_count()
-    evolve(sources, out=run, recipe=chosen, seeds=seeds, limits=limits, pilot=max(0, pilot - grown), watch=watch)
+    evolve(
+        sources,
+        out=run,
+        recipe=chosen,
+        seeds=seeds,
+        limits=limits,
+        pilot=max(0, pilot - grown),
+        watch=watch,
+        say=say,
+    )
     with Reader(run) as reader:
         names = {part.model for part in reader.totals()}
         uses = lineage_uses(reader, prices_of(chosen, names))
