@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -26,6 +26,8 @@ from evolute.text import (
     parse_verdict,
     printable,
 )
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,11 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """All that lineages have in common. `emit` takes each verdict, and whether the text is its call's verbatim."""
+    """All that lineages have in common.
+
+    `emit` takes each verdict, and whether the text is its call's verbatim. `at_once` grows branches side by side; a
+    replay, which waits for nothing, does without.
+    """
 
     recipe: Recipe
     operations: Mapping[str, Operation]
@@ -57,6 +63,7 @@ class Setting:
     judge: Role
     responder: Role
     emit: Callable[[CandidateRow, bool], None]
+    at_once: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +97,16 @@ class Lineage:
         await self._answer_seed()
         frontier = [Node(self._seed.id, self._seed.text)]
         for round_ in range(1, self._evolve.rounds + 1):
-            grown = await _all([self._children(parent, round_, index) for index, parent in enumerate(frontier)])
+            grown = await self._all([self._children(parent, round_, index) for index, parent in enumerate(frontier)])
             # A parent whose children were all dropped goes on unchanged (the paper); else they take its place.
             frontier = [node for parent, kept in zip(frontier, grown, strict=True) for node in kept or [parent]]
         if self._evolve.respond == "last":
-            await _all([self._answer_last(node) for node in frontier if node.row is not None])
+            await self._all([self._answer_last(node) for node in frontier if node.row is not None])
 
     async def _children(self, parent: Node, round_: int, index: int) -> list[Node]:
         branches = self._evolve.branches
         slots = range(index * branches, (index + 1) * branches)
-        grown = await _all([self._child(parent, round_, slot) for slot in slots])
+        grown = await self._all([self._child(parent, round_, slot) for slot in slots])
         return [node for node in grown if node is not None]
 
     async def _child(self, parent: Node, round_: int, slot: int) -> Node | None:
@@ -197,6 +204,18 @@ class Lineage:
             row, finding = await self._respond(row, seed.text)
         self._setting.emit(_with(row, finding), True)
 
+    async def _all(self, growing: list[Coroutine[Any, Any, T]]) -> list[T]:
+        """Await all, let every one end (its calls are paid for), then raise the first error."""
+        if len(growing) == 1 or not self._setting.at_once:
+            return [await one for one in growing]
+        results = await asyncio.gather(*growing, return_exceptions=True)
+        ended = []
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+            ended.append(result)
+        return ended
+
     def _hash(self, tag: str, *place: bytes | str | int) -> bytes:
         return tagged_hash(tag, self._setting.recipe.seed, *place)
 
@@ -219,14 +238,3 @@ def _with(row: CandidateRow, finding: Finding | None) -> CandidateRow:
     if finding is None:
         return row
     return replace(row, reason=finding.reason.value, evidence=orjson.dumps(dict(finding.evidence)).decode())
-
-
-async def _all(growing: list[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """Await all, let every one end (its calls are paid for), then raise the first error."""
-    if len(growing) == 1:
-        return [await growing[0]]
-    results = await asyncio.gather(*growing, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return results

@@ -79,11 +79,14 @@ def make_setting(
     recipe: Recipe, craft: Craft, models: Mapping[str, Model], emit: Callable[[CandidateRow, bool], None]
 ) -> Setting:
     """What the lineages of this recipe have in common; `models` by their names in the recipe."""
-    roles = {}
-    for name in ROLES:
-        role, _ = recipe.spec(name)
-        roles[name] = Role(name, models[role.model], role_identity(recipe, name), role.sampling, role.system)
-    return Setting(recipe, craft.operations, craft.weights, craft.equality, **roles, emit=emit)
+
+    def role(name: str) -> Role:
+        spec, _ = recipe.spec(name)
+        return Role(name, models[spec.model], role_identity(recipe, name), spec.sampling, spec.system)
+
+    return Setting(
+        recipe, craft.operations, craft.weights, craft.equality, role("evolver"), role("judge"), role("responder"), emit
+    )
 
 
 class Session:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evolute.errors import NotRecorded
 from evolute.evolve.lineage import Lineage
@@ -46,6 +46,7 @@ def walk(reader: Reader, recipe: Recipe, after: int = 0, count: int = -1) -> Ite
         rows[row.round, row.slot, row.attempt] = row
 
     setting = make_setting(recipe, Craft.restored(reader), dict.fromkeys(recipe.models, noting), keep)
+    setting = replace(setting, at_once=False)
     for position, seed in reader.seeds(after, count=count):
         rows.clear()
         noting.asked = {}

@@ -50,7 +50,8 @@ def m001_initial(db: sqlite3.Connection) -> None:
                 cached_tokens = cached_tokens + new.cached_tokens,
                 seconds = seconds + new.latency, attempts = attempts + new.attempts
             WHERE role = new.role AND model = new.model; END""",
-        # `reason` is NULL for a kept candidate; `instruction` is NULL where it is its evolve call's text to the letter.
+        # `reason` is NULL for a kept candidate; `instruction` is NULL where it is its evolve call's
+        # text to the letter, and empty where nothing in that text could be one.
         """CREATE TABLE candidates (
             seed INTEGER, round INTEGER, slot INTEGER, attempt INTEGER, id BLOB NOT NULL, parent BLOB NOT NULL,
             operation TEXT NOT NULL, template BLOB, instruction TEXT, reason TEXT, evidence TEXT,

@@ -152,7 +152,7 @@ class Ledger:
             _CANDIDATE,
             (
                 row.seed, row.round, row.slot, row.attempt, row.id, row.parent, row.operation, row.template,
-                None if verbatim else row.instruction, row.reason or None, row.evidence or None,
+                None if verbatim else row.instruction or "", row.reason or None, row.evidence or None,
                 row.evolve_call, row.judge_call, row.respond_call,
             ),
         )  # fmt: skip

@@ -25,19 +25,24 @@ def in_loop(make: Callable[[], Coroutine[Any, Any, T]], interrupt: Callable[[], 
         make: makes the coroutine.
         interrupt: called in the coroutine's loop when the thread that waits for it is interrupted.
     """
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    def run() -> T:
+        with _runner() as runner:
+            loops.append(runner.get_loop())
+            return runner.run(make())
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        with _runner() as runner:
-            return runner.run(make())
-    with ThreadPoolExecutor(1, "evolute-run") as pool, _runner() as runner:
-        loop = runner.get_loop()
-        future = pool.submit(runner.run, make())
+        return run()
+    with ThreadPoolExecutor(1, "evolute-run") as pool:
+        future = pool.submit(run)
         while True:
             try:
                 return future.result()
             except KeyboardInterrupt:
-                loop.call_soon_threadsafe(interrupt)
+                loops[0].call_soon_threadsafe(interrupt)
 
 
 def _runner() -> asyncio.Runner:

@@ -1,0 +1,37 @@
+"""The Python API: the stages as functions, in a script or a notebook.
+
+    from evolute import api
+
+    api.evolve("seeds.jsonl", out="run", settings={"models.default.base_url": URL, "models.default.model": NAME})
+    api.export("run", "messages", "train.jsonl")
+
+It stands in a module of its own because the stages are packages, too: `evolute.evolve` cannot be both.
+"""
+
+from evolute.errors import EvoluteError
+from evolute.evolve.budget import Limits
+from evolute.evolve.planning import Estimate
+from evolute.pipeline import Check, Summary, dataset, evolve, export, plan, replay, resolve_recipe, status, verify
+from evolute.recipe import Recipe
+from evolute.records import Row, Seed
+from evolute.seeds import SeedOptions
+
+__all__ = [
+    "Check",
+    "Estimate",
+    "EvoluteError",
+    "Limits",
+    "Recipe",
+    "Row",
+    "Seed",
+    "SeedOptions",
+    "Summary",
+    "dataset",
+    "evolve",
+    "export",
+    "plan",
+    "replay",
+    "resolve_recipe",
+    "status",
+    "verify",
+]
