@@ -1,0 +1,16 @@
+"""Text: the eliminator's cheap rules, the judge's verdict, and text made safe to show. No model is called here."""
+
+from evolute.text.cleaning import clean_instruction
+from evolute.text.instructions import check_instruction
+from evolute.text.printing import printable
+from evolute.text.responses import check_response, failure_reason
+from evolute.text.verdicts import parse_verdict
+
+__all__ = [
+    "check_instruction",
+    "check_response",
+    "clean_instruction",
+    "failure_reason",
+    "parse_verdict",
+    "printable",
+]
