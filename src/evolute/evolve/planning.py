@@ -6,9 +6,10 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evolute.evolve.budget import dollars
 from evolute.ledger import Reader
+from evolute.models.prices import cost
 from evolute.recipe import Price
+from evolute.records import Usage
 
 _RESAMPLES = 1000
 
@@ -62,9 +63,8 @@ def lineage_uses(reader: Reader, prices: Mapping[str, Price | None]) -> list[Lin
         JOIN calls c ON c.key IN (d.evolve_call, d.judge_call, d.respond_call)
         LEFT JOIN models m ON m.id = c.model GROUP BY 1, 2"""
     ):
-        price = prices.get(model)
-        cost = None if price is None else dollars(price, prompt, completion, cached)
-        uses.setdefault(seed, []).append((calls, prompt + completion, seconds, cost))
+        dollars = cost(Usage(prompt, completion, cached=cached), prices.get(model))
+        uses.setdefault(seed, []).append((calls, prompt + completion, seconds, dollars))
     return [
         LineageUse(
             calls=sum(part[0] for part in parts),

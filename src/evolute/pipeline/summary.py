@@ -9,10 +9,10 @@ from pathlib import Path
 
 import orjson
 
-from evolute.evolve.budget import dollars
 from evolute.ledger import Reader, Totals
-from evolute.models.prices import unit_price
+from evolute.models.prices import cost, unit_price
 from evolute.recipe import ModelSpec, Price, Recipe, load, resolve
+from evolute.records import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,11 @@ def prices_of(recipe: Recipe, models: Iterable[str]) -> dict[str, Price | None]:
 
 def total_cost(totals: Sequence[Totals], prices: Mapping[str, Price | None]) -> float | None:
     """US dollars for all calls; None where any of their models has no known price."""
-    cost = 0.0
-    for part in totals:
-        price = prices[part.model]
-        if price is None:
-            return None
-        cost += dollars(price, part.prompt_tokens, part.completion_tokens, part.cached_tokens)
-    return cost
+    costs = [
+        cost(Usage(part.prompt_tokens, part.completion_tokens, cached=part.cached_tokens), prices[part.model])
+        for part in totals
+    ]
+    return _sum(costs)
 
 
 def summarise(run: Path, reader: Reader) -> Summary:
@@ -121,18 +119,20 @@ def summarise(run: Path, reader: Reader) -> Summary:
 def _operations(
     reader: Reader, tally: Mapping[tuple[int, str, str], int], prices: Mapping[str, Price | None]
 ) -> list[OperationUse]:
-    used: dict[str, list[float | None]] = {}
+    tokens: Counter[str] = Counter()
+    costs: dict[str, list[float | None]] = {}
     for operation, model, prompt, completion, cached in reader.operation_usage():
-        tokens, cost = used.setdefault(operation, [0, 0.0])
-        price = prices.get(model)
-        used[operation] = [
-            (tokens or 0) + prompt + completion,
-            None if price is None or cost is None else cost + dollars(price, prompt, completion, cached),
-        ]
+        tokens[operation] += prompt + completion
+        costs.setdefault(operation, []).append(cost(Usage(prompt, completion, cached=cached), prices.get(model)))
     counts: dict[str, list[int]] = {}
     for (_, operation, reason), count in tally.items():
         counts.setdefault(operation, [0, 0])[1 if reason else 0] += count
     return [
-        OperationUse(name or "(seeds)", kept, gone, int(used.get(name, [0, 0.0])[0] or 0), used.get(name, [0, 0.0])[1])
+        OperationUse(name or "(seeds)", kept, gone, tokens[name], _sum(costs.get(name, [])))
         for name, (kept, gone) in sorted(counts.items())
     ]
+
+
+def _sum(costs: Sequence[float | None]) -> float | None:
+    """What is partly unknown is unknown."""
+    return None if None in costs else sum(one for one in costs if one is not None)
