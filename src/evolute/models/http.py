@@ -59,7 +59,7 @@ class Http:
                 f"Set it, or name another with --api-key-env."
             )
         named = {name: _expanded(name, value) for name, value in spec.headers.items()}
-        secrets = (key, *(named[name] for name in named if "$" in spec.headers[name]))
+        secrets = (key, *(word for value in named.values() for word in value.split()))  # "Bearer", and what follows
         self._secrets = tuple(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
         self._headers = {"Content-Type": "application/json", **_key_headers(spec, key), **named}
         self._base = spec.base_url.rstrip("/")
