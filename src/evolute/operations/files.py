@@ -20,7 +20,9 @@ from evolute.errors import InputError
 
 FAMILIES = ("in-depth", "in-breadth", "code", "judge")
 # In the order in which a resolved file is written out and hashed.
-SECTIONS = ("Template", "Method", "Conversation", "Short template", "Example", "Variants", "Demonstrations")
+SECTIONS = (
+    "Template", "Method", "Conversation", "Short template", "Short answer", "Example", "Variants", "Demonstrations",
+)  # fmt: skip
 _FIELDS = ("name", "family", "weight", "source", "extends")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _FENCE = re.compile(r"\s{0,3}(```+|~~~+)")

@@ -52,6 +52,7 @@ class _Prompt:
     fixed: Mapping[str, str]
     conversation: Template
     short: Template | None
+    answer: Template
     variants: tuple[str, ...]
     demonstrations: tuple[Demonstration, ...]
 
@@ -115,7 +116,7 @@ class Operation:
         turns = []
         for shown in prompt.demonstrations:
             asked = prompt.short.fill({"instruction": shown.prompt, "variant": shown.variant})
-            turns += [Message("user", asked), Message("assistant", shown.rewrite)]
+            turns += [Message("user", asked), Message("assistant", prompt.answer.fill({"rewrite": shown.rewrite}))]
         return (*turns, Message("user", prompt.short.fill(values)))
 
 
@@ -208,6 +209,7 @@ def _compile(file: OperationFile, wanted: tuple[str, ...]) -> tuple[str, _Prompt
         fixed=_fixed(file, template.slots, shown),
         conversation=Template(_section(file, "Conversation", ("turns",))),
         short=Template(_section(file, "Short template", (*wanted, "conversation"))) if shown else None,
+        answer=Template(_section(file, "Short answer", ("rewrite",)) if "Short answer" in sections else "{rewrite}"),
         variants=variants,
         demonstrations=shown,
     )

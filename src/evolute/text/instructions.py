@@ -18,8 +18,8 @@ from evolute.text.words import count_words, likeness, vocabulary, words
 _DATA = re.compile(r"[<>{}|=\[\]$`_]|\t|  ")
 # A parent that speaks of input may get that input from its child.
 _SPEAKS_OF_INPUT = frozenset(
-    """following given below attached provided text article paragraph passage sentence sentences story table data code
-    email review list poem document conversation dialogue""".split()  # noqa: SIM905 - a list of words reads as one
+    """this these following given below attached provided text article paragraph passage sentence sentences story table
+    data code email review list poem document conversation dialogue""".split()  # noqa: SIM905 - a list of words reads as one
 )
 
 
@@ -73,6 +73,9 @@ def _answered(text: str, parent: str, family: str) -> Finding | None:
         return _answer("answer block", block[0])
     if family != "in-breadth" and text.startswith(parent) and _is_answer(text[len(parent) :], parent):
         return _answer("parent and answer", text[len(parent) :])
+    question, gap, rest = text.partition("\n\n")
+    if gap and question.endswith("?") and "\n" not in parent and _is_answer(gap + rest, question):
+        return _answer("question and answer", rest)
     if not asks(text) and not _DATA.search(text) and asks(parent) and _would_ask(text):
         return _answer("asks nothing", text)
     return None

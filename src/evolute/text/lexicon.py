@@ -24,10 +24,11 @@ MARKER = re.compile(
 
 PREAMBLE = re.compile(
     rf"(?:{_OPENER}\b[^\n:]{{0,40}}?[!,.]+\s*|{_OPENER}\s*\n\s*)?"
-    r"(?:here(?:['’]s|\s+is|\s+are)|this\s+is|below\s+is|the\s+following\s+is|i(?:['’]ve|\s+have)\s+\w+"
-    r"|(?=an?\s|the\s|my\s))"
+    r"(?:here(?:['’]s|\s+is|\s+are)|this\s+is|below\s+is|the\s+following\s+is|i(?:['’]ve|\s+have)\s+\w+)"
     rf"(?:[^\n:]{{0,80}}?\b(?:{_MADE}|{_HARDER})\b[^\n:]{{0,40}}?\b{_THING}s?\b[^\n:]{{0,80}}[:：][*_]*\s*"
     rf"|[^\n:]{{0,60}}?\b{_THING}\b[^\n:]{{0,60}}[:：][*_]*[ \t]*\n\s*)"
+    rf"|(?:an?|the|my|your)\s+(?:\w+\s+){{0,2}}?(?:{_MADE}|{_HARDER})\s+{_THING}"
+    r"(?:\s+(?:is|reads|(?:could|would|might)\s+be))?(?:\s+(?:as\s+follows|below|this))?\s*[:：][*_]*\s*"
     rf"|{_OPENER}[!.,]*[ \t]*\n\s*"
     r"|(?:hier\s+ist|voici|aqu[ií]\s+est[áa]|ecco|aqui\s+est[áa])\b[^\n:]{0,80}:\s*"
     r"|(?:这是|以下是|改写后的|新的)[^\n:：]{0,20}[:：]\s*",
@@ -60,7 +61,8 @@ COMMENTARY = re.compile(
     r"encourages?|includes?|involves?|uses?|makes?|challenges?|focuses|aims?|needs?|requests?|calls?|wants?|maintains?|you)\b"
     rf"|th(?:is|e)\s+(?:(?:{_MADE}|above)\s+)+{_THING}\s+"
     r"(?:is|adds?|asks?|requires?|now|has|can|could|would|should|includes?|maintains?)\b"
-    rf"|i(?:['’]ve|\s+have)\s+(?:re-?written|rephrased|revised|modified|added)\b"
+    r"|i(?:['’]ve|\s+have)\s+(?:re-?written|rephrased|revised|modified|added)\b"
+    rf"(?=[^.?!\n]{{0,80}}\b(?:{_THING}|constraint|requirement)\b)"
     r"|to\s+(?:rewrite|make|rephrase)\s+(?:this|the|your)\s+(?:prompt|instruction|task|question|sentence)\b"
     r"[^?]{0,200}?(?:you|we|i)\s+(?:can|could|need|should)\b"
     r"|(?:you|we|i)\s+(?:can|could|would)\s+(?:rewrite|rephrase)\b"
@@ -78,11 +80,12 @@ SCAFFOLD = re.compile(
     r"|\b(?:given|re-?written|created)[\s_-]+prompts?\b"
     r"|\bprompt\s+(?:re-?writer|creator)\b"
     r"|#\s*(?:end\s+of\s+)?conversation\s*#"
-    r"|\bthe\s+input\s+data\s+to\s+add\b",
+    r"|\bthe\s+input\s+data\s+to\s+add\b"
+    r"|\brewrite\s+th(?:is|e)\s+task\b|\bnew,\s+rarer\s+task\b|(?<=\n)[ \t*#]*new\s+task\s*:",
     re.IGNORECASE,
 )
 """Words of the evolving prompts (the paper's fourth rule)."""
-SCAFFOLD_SIGNS = ("prompt", "conversation", "input data")
+SCAFFOLD_SIGNS = ("prompt", "conversation", "input data", "rewrite th", "rarer task", "new task")
 """Each match of `SCAFFOLD` holds one of these; looking for them first costs a fiftieth of the pattern."""
 
 REFUSAL = re.compile(
@@ -111,7 +114,8 @@ AS_AN_AI_SIGNS = (" ai", "artificial")
 """Each match of `AS_AN_AI` holds one of these."""
 
 REPLY = re.compile(
-    rf"\W*(?:(?:{_OPENER})\s*[!,.]|(?:sure|certainly)\b"
+    r"\W*(?:(?:of\s+course|absolutely|understood|no\s+problem)\s*[!,.]|(?:okay|ok|alright|great)\s*[!.]"
+    r"|(?:sure|certainly)\b"
     r"|thank\s+you(?:\s+for\s+(?:your|the)\s+(?:question|prompt|request|suggestion))?\s*[!,.]"
     r"|that(?:['’]s|\s+is)\s+correct\b|(?:great|good|excellent)\s+(?:question|job|choice|idea)\s*[!.]"
     r"|i(?:['’]d|\s+would)\s+(?:be\s+)?(?:happy|glad|love)\s+to\b|i\s+can\s+help\s+you\b"
