@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from evolute.operations import (
     restore_judge,
     weigh,
 )
-from evolute.operations.files import parse_sections, write_sections
+from evolute.operations.files import SECTIONS, parse_sections, write_sections
 from evolute.records import Message
 
 PAPER = ["add-constraints", "complicate-input", "concretize", "deepen", "in-breadth", "increase-reasoning"]
@@ -279,3 +280,14 @@ def test_the_equality_pairs_are_thirty_and_balanced():
     assert {tuple(pair) for pair in pairs} == {("first", "second", "verdict")}
     assert sum(pair["verdict"] == "Equal" for pair in pairs) == 15
     assert all(pair["verdict"] in load_judge().choices for pair in pairs)
+
+
+def test_the_example_in_the_documentation_is_an_operation(tmp_path):
+    page = (Path(__file__).resolve().parents[2] / "docs/operations.md").read_text(encoding="utf-8")
+    example = re.search(r"```markdown\n(.*?)```", page, re.DOTALL)[1]
+    operation = load_operations([write(tmp_path, example, "persona.md")])["persona"]
+    assert operation.weight == 0.5
+    assert "10 to 20 words" in operation.messages("x")[0].content
+    assert operation.messages("x", demonstrations=True)[1].content.startswith("New task: I wait tables")
+    for section in SECTIONS:
+        assert f"| `{section}` |" in page

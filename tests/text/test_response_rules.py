@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from evolute.recipe import Rules
@@ -58,3 +60,8 @@ def test_each_failure_has_its_reason():
     for failure in Failure:
         assert failure_reason(failure, response=False).value == failure.value
         assert failure_reason(failure, response=True).value == f"response-{failure.value}"
+
+
+def test_each_reason_is_documented():
+    page = (Path(__file__).resolve().parents[2] / "docs/elimination.md").read_text(encoding="utf-8")
+    assert [reason.value for reason in Reason if f"`{reason.value}`" not in page] == []
