@@ -64,7 +64,7 @@ class Concurrency:
             return
         before, mark = self.limit, self._mark
         share = (counts.overloaded - mark.overloaded) / done
-        if share > self._floor * 1.25 + self.NOTABLE:
+        if share - 2 * _deviation(share, done) > self._floor * 1.25 + self.NOTABLE:
             self._cut(share)
         else:
             self._floor += min(0.0, share - self._floor) * 0.1
@@ -117,6 +117,7 @@ class Rate:
 
     SECONDS, TRIES = 0.5, 20  # the least that is measured
     PATIENCE = 5.0  # seconds after which fewer tries do
+    NOTABLE = 0.02  # share of refused tries, beyond what is usual here, that means a limit
     LEAST = 0.5  # tries a second: a cap never starves
 
     def __init__(self) -> None:
@@ -147,9 +148,9 @@ class Rate:
         limited = min(tries, counts.limited - self._mark.limited)
         self.share = share = limited / tries
         if self._judging is not None and share >= 0.7 * self._judging[0]:
-            self.cap, self.noise = self._judging[1], share
+            self.cap, self.noise = self._judging[1], min(share, self._judging[0])
             self._judging = None
-        elif share - 2 * math.sqrt(share * (1 - share) / tries) > self.noise * 1.25 + 0.02:
+        elif share - _deviation(share, tries) > self.noise * 1.25 + self.NOTABLE:
             self._judging, self._clean = (share, self.cap), 0
             accepted = (tries - limited) / elapsed / (1 - min(self.noise, 0.9))
             self.cap = max(self.LEAST, accepted if self.cap is None else min(accepted, 0.95 * self.cap))
@@ -192,3 +193,8 @@ class Bucket:
     def take(self, amount: float) -> None:
         """Take (or, negative, give back) so many tokens."""
         self._level -= amount
+
+
+def _deviation(share: float, of: int) -> float:
+    """The standard error of a share: so much of it may be chance."""
+    return math.sqrt(share * (1 - share) / of)

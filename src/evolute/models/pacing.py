@@ -147,7 +147,9 @@ class Paced:
             elif self._spent(tries - limited, limited):
                 raise failure
             else:
-                await self._sleep(self._delay(failure, tries))
+                await self._sleep(
+                    self._delay(failure, limited if isinstance(failure, RateLimited) else tries - limited)
+                )
 
     # What came back
 
@@ -212,9 +214,9 @@ class Paced:
         retries = self._spec.retries
         return failed > retries or limited > _PATIENCE_WITH_LIMITS * retries
 
-    def _delay(self, failure: EvoluteError, tries: int) -> float:
-        """Full jitter below an exponential bound; never less than the endpoint asked for."""
-        jitter = self._random.random() * min(_LONGEST, _BACKOFF * 2.0 ** min(tries - 1, 10))
+    def _delay(self, failure: EvoluteError, count: int) -> float:
+        """Full jitter below a bound that doubles with each failure of the kind; never less than was asked for."""
+        jitter = self._random.random() * min(_LONGEST, _BACKOFF * 2.0 ** min(count - 1, 10))
         asked = failure.retry_after if isinstance(failure, CallFailed) else None
         return jitter if asked is None else asked + min(jitter, _BACKOFF)
 
