@@ -20,6 +20,7 @@ app = App(
     Without --base-url the embedded SmolLM2 answers. A run can be stopped at any moment and resumed with the same
     command: no call is paid for twice.""",
     help_format="plaintext",
+    result_action="return_value",
 )
 app.command("evolute.cli.evolve:evolve", help="Evolve seeds into a dataset, or go on with a run.")
 app.command("evolute.cli.evolve:plan", help="Estimate calls, tokens, cost and time from a small pilot.")
