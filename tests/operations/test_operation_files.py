@@ -211,7 +211,6 @@ def test_a_readme_and_files_with_an_underscore_are_not_operations(tmp_path):
         ("## Method", "## Metod", "did you mean 'Method'"),
         ("## Short template", "## Method", "two sections 'Method'"),
         ("Swap: {instruction}", "Swap: {instuction}", "{instruction} once, it has it 0 times"),
-        ("{conversation}\n\nSwap", "Swap", "{conversation} once"),
         ("### Rewrite\n\nB hires A.", "", "after 0 pairs"),
         ("swap the roles.", "```\nswap", "never closed"),
         ("## Method", "## Variants\n\n- a\n\n## Method", "Variants"),
@@ -225,6 +224,16 @@ def test_a_wrong_file_is_named_with_its_remedy(tmp_path, old, new, said):
     with pytest.raises(OperationError, match=re.escape(said)) as caught:
         load_operations([folder])
     assert str(folder / "swap.md") in str(caught.value)
+
+
+def test_a_file_that_says_nothing_of_conversations_shows_them_before_its_template(tmp_path):
+    text = "---\nname: plain\nfamily: in-depth\n---\n## Template\n\nMake it harder: {instruction}\n"
+    operation = load_operations([write(tmp_path / "mine", text)])["plain"]
+    (alone,) = operation.messages("Where is it?")
+    assert alone.content == "Make it harder: Where is it?"
+    (shown,) = operation.messages("Where is it?", system="You are a pirate.")
+    assert shown.content.endswith("\n\nMake it harder: Where is it?")
+    assert "pirate" in shown.content
 
 
 def test_a_folder_without_operations_and_two_files_with_one_name(tmp_path):

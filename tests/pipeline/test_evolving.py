@@ -132,7 +132,7 @@ def test_changing_one_operation_redoes_only_what_depended_on_it(tmp_path, seeds_
     folder.mkdir()
     (folder / "deepen.md").write_text(
         "---\nname: deepen\nfamily: in-depth\nsource: mine\n---\n## Template\n"
-        "Rewrite it so that it asks deeper.\n\n{conversation}\n\n#Prompt#:\n{instruction}\n"
+        "Rewrite it so that it asks deeper.\n\n#Prompt#:\n{instruction}\n"
     )
     summary = api.evolve(out=tmp_path / "run", settings={"evolve.operation_folders": [str(folder)]})
     with Reader(tmp_path / "run") as reader:

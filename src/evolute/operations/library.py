@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from evolute.errors import InputError, RecipeError
@@ -121,8 +122,10 @@ def _files(folder: Path) -> Iterator[OperationFile]:
 def _resolve(path: Path) -> OperationFile:
     file = read_file(path)
     name = file.header.get("extends")
-    if name is None:
-        return file
+    return _with_conversation(file if name is None else file.merged(_base(file, path, str(name))))
+
+
+def _base(file: OperationFile, path: Path, name: str) -> OperationFile:
     shipped = sorted(SHIPPED.rglob(Path(name).name))
     base_path = next((found for found in (path.parent / name, *shipped) if found.is_file()), None)
     if base_path is None:
@@ -130,4 +133,15 @@ def _resolve(path: Path) -> OperationFile:
     base = read_file(base_path)
     if "extends" in base.header:
         raise file.error(f"extends: {name!r} itself extends another file; extend that one")
-    return file.merged(base)
+    return base
+
+
+def _with_conversation(file: OperationFile) -> OperationFile:
+    """A file that says nothing of conversations shows them before its template, in the words of the shipped ones."""
+    sections = dict(file.sections)
+    for title in ("Template", "Short template"):
+        if title in sections and "{conversation}" not in sections[title]:
+            sections[title] = "{conversation}\n\n" + sections[title]
+    if "Conversation" not in sections:
+        sections["Conversation"] = read_file(SHIPPED / "wizardlm" / "_in-depth.md").sections["Conversation"]
+    return replace(file, sections=sections)
