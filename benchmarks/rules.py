@@ -55,7 +55,7 @@ def main() -> None:
 
     print(f"{'microseconds a call':<44} {'median':>8} {'p99':>8}")
     for length in (20, 60, 300):
-        parents = [text for text, _ in zip(instructions(length, length), range(repeat), strict=False)]
+        parents = [text for text, _ in zip(instructions(max(8, length - 20), length), range(repeat), strict=False)]
         fresh = [text for text, _ in zip(instructions(length, -length), range(repeat), strict=False)]
         deeper = [(f"{parent} {NEW} ({number})", parent) for number, parent in enumerate(parents)]
         broader = list(zip(fresh, parents, strict=True))

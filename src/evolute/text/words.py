@@ -10,30 +10,33 @@ from rapidfuzz.fuzz import ratio
 
 # Chinese and Japanese do not part their words: each character counts as one.
 _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_ASCII_WORD = re.compile(r"[a-z0-9_]+")
+# For ASCII, splitting at what is neither letter, digit nor underscore: twice as fast as a pattern.
+_ASCII_GAPS = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}
 _WORD = re.compile(rf"[{_IDEOGRAPHS}]|[^\W{_IDEOGRAPHS}]+")
 _IDEOGRAPH = re.compile(f"[{_IDEOGRAPHS}]")
 
+CACHED = 64
+"""Texts remembered: those of the candidate at hand, which several rules ask about. More would only fill memory."""
 NEW_WORDS = 4
 """With so many words that the other text lacks, a text is never called the same: in 400 words, a new requirement of
 twenty leaves the ratio of characters at 0.97."""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=CACHED)
 def words(text: str) -> tuple[str, ...]:
     """The words of `text`, in order, case-folded."""
     if text.isascii():
-        return tuple(_ASCII_WORD.findall(text.lower()))
+        return tuple(text.lower().translate(_ASCII_GAPS).split())
     return tuple(_WORD.findall(text.casefold()))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=CACHED)
 def vocabulary(text: str) -> frozenset[str]:
     """The different words of `text`."""
     return frozenset(words(text))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=CACHED)
 def normalised(text: str) -> str:
     """The words of `text` with one space between them."""
     return " ".join(words(text))
