@@ -41,7 +41,7 @@ def demo(run: Path, seeds: int = 6) -> None:
     priced = cost(Usage(summary.prompt_tokens, summary.completion_tokens), unit_price(API_MODEL))
     for line in (
         f"These {summary.calls:,} calls cost nothing here; on {API_MODEL.model} they would have cost {money(priced)}.",
-        f"The dataset is {run / pipeline.DATASET}. A model of 135M parameters shows the machinery, not the quality. Next:",
+        f"The dataset is {run / pipeline.DATASET}. A model of 135M parameters shows the machinery, not quality. Next:",
         f"  evolute show {run} ID                  one lineage, with every prompt (ids: the dataset's id column)",
         f"  evolute verify {run}; evolute replay {run}",
         f"  evolute export {run} --format messages --out train.jsonl",

@@ -28,7 +28,11 @@ Api = Annotated[
     Parameter(group=_MODEL, help="How to talk to it. Default: chat with --base-url, else embedded."),
 ]
 KeyVariable = Annotated[
-    str | None, Parameter(group=_MODEL, help="The environment variable with the key (default OPENAI_API_KEY).")
+    str | None,
+    Parameter(
+        group=_MODEL,
+        help="The environment variable with the key. Default: OPENAI_API_KEY; ANTHROPIC_API_KEY with --api anthropic.",
+    ),
 ]
 Concurrency = Annotated[
     int | None, Parameter(group=_MODEL, help="At most so many calls in flight. Default: found out, up to 256.")
@@ -198,6 +202,9 @@ def _settings(
     run_seed: int | None,
 ) -> dict[str, Any]:
     """The recipe fields that the flags stand for."""
+    if api == "anthropic":
+        api_key_env = api_key_env or "ANTHROPIC_API_KEY"
+        base_url = base_url or "https://api.anthropic.com/v1"
     flags: dict[str, Any] = {
         "models.default.api": "chat" if base_url is not None and api is None else api,
         "models.default.base_url": base_url,

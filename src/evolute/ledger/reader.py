@@ -70,8 +70,8 @@ _COMPLETION = """c.text, c.failure, c.finish, c.reasoning, c.prompt_tokens, c.co
     c.cached_tokens, c.latency, c.attempts, coalesce(c.served, m.name), c.detail"""
 _CALLS = f"SELECT c.key, c.role, m.name, {_COMPLETION} FROM calls c LEFT JOIN models m ON m.id = c.model"
 _CANDIDATES = """SELECT d.seed, d.round, d.slot, d.attempt, d.id, d.parent, d.operation, d.template,
-    nullif(coalesce(d.instruction, e.text), ''), coalesce(d.reason, ''), coalesce(d.evidence, ''), d.evolve_call, d.judge_call,
-    d.respond_call FROM candidates d LEFT JOIN calls e ON e.key = d.evolve_call"""
+    nullif(coalesce(d.instruction, e.text), ''), coalesce(d.reason, ''), coalesce(d.evidence, ''),
+    d.evolve_call, d.judge_call, d.respond_call FROM candidates d LEFT JOIN calls e ON e.key = d.evolve_call"""
 _ORDER = "ORDER BY d.seed, d.round, d.slot, d.attempt"
 
 

@@ -7,8 +7,9 @@ Around an endpoint stand, from the outside in: `Recalled` (is it in the ledger?)
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
-from evolute.errors import NotRecorded, RequestRejected
+from evolute.errors import CallFailed, NotRecorded, RequestRejected
 from evolute.ledger import Ledger, Reader
 from evolute.models import Model
 from evolute.records import Completion, Failure, Request
@@ -54,6 +55,7 @@ class Recorded:
         self._ledger = ledger
         self._name = name
         self._succeeded = False
+        self._failed_tries: dict[bytes, int] = {}
 
     async def complete(self, request: Request) -> Completion:
         """Make the call and record it.
@@ -63,11 +65,16 @@ class Recorded:
         """
         try:
             completion = await self._inner.complete(request)
+        except CallFailed:
+            self._failed_tries[request.key] = self._failed_tries.get(request.key, 0) + 1
+            raise
         except RequestRejected as error:
             if not self._succeeded:
                 raise
             completion = Completion(None, Failure.REJECTED, finish="error", detail=f"{error.status}: {error}")
         self._succeeded = True
+        if failed := self._failed_tries.pop(request.key, 0):
+            completion = replace(completion, attempts=failed + 1)
         await self._ledger.record(request.key, request.role, request.identity, completion, self._name)
         return completion
 
