@@ -3,6 +3,7 @@
 EvoluteError                      shown as one message, without a traceback; `exit_code` is the command's status
 ├── InputError                    the user's file, field or flag is wrong
 │   ├── RecipeError               the recipe has an unknown field or an impossible value
+│   ├── OperationError            an operation's file is not as docs/operations.md says
 │   ├── SeedError                 a row of the user's data cannot be a seed
 │   └── MissingExtra              a feature needs a package that is not installed
 ├── LedgerError                   the run's record cannot be used as it is
@@ -42,6 +43,10 @@ class InputError(EvoluteError):
 
 class RecipeError(InputError):
     """The recipe has an unknown field or an impossible value."""
+
+
+class OperationError(InputError):
+    """An operation's file is not as docs/operations.md says."""
 
 
 class SeedError(InputError):

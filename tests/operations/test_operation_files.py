@@ -3,10 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from evolute.errors import InputError, RecipeError
+from evolute.errors import InputError, OperationError, RecipeError
 from evolute.operations import (
     EQUALITY_PAIRS,
-    OperationError,
     load_judge,
     load_operations,
     restore,

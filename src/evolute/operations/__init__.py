@@ -1,6 +1,6 @@
 """Operations: the ways to rewrite an instruction, each a Markdown file; and the judge, which is one as well."""
 
-from evolute.operations.files import Demonstration, OperationError
+from evolute.operations.files import Demonstration
 from evolute.operations.library import EQUALITY_PAIRS, choose, load_judge, load_operations, weigh
 from evolute.operations.prompts import Judge, Operation, restore, restore_judge
 
@@ -9,7 +9,6 @@ __all__ = [
     "Demonstration",
     "Judge",
     "Operation",
-    "OperationError",
     "choose",
     "load_judge",
     "load_operations",

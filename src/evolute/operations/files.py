@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from evolute.errors import InputError
+from evolute.errors import OperationError
 
 FAMILIES = ("in-depth", "in-breadth", "code", "judge")
 # In the order in which a resolved file is written out and hashed.
@@ -26,10 +26,6 @@ SECTIONS = (
 _FIELDS = ("name", "family", "weight", "source", "extends")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _FENCE = re.compile(r"\s{0,3}(```+|~~~+)")
-
-
-class OperationError(InputError):
-    """An operation's file is not as docs/operations.md says."""
 
 
 @dataclass(frozen=True, slots=True)
