@@ -46,17 +46,18 @@ class Seed:
     history: tuple[Message, ...] = ()
     source: str = ""
     line: int = 0
+    id: bytes = field(init=False)
+    """Hash of what is evolved and the conversation before it; the response and the place do not count."""
+
+    def __post_init__(self) -> None:
+        turns = orjson.dumps([[m.role, m.content] for m in self.history]) if self.history else b""
+        said = (self.instruction, self.input, self.system, turns)
+        object.__setattr__(self, "id", tagged_hash("seed-1", *said))
 
     @property
     def text(self) -> str:
         """What is evolved: the instruction, with its input below it where there is one."""
         return f"{self.instruction}\n\n{self.input}" if self.input else self.instruction
-
-    @property
-    def id(self) -> bytes:
-        """Hash of what is evolved and the conversation before it; the response and the place do not count."""
-        turns = orjson.dumps([[m.role, m.content] for m in self.history]) if self.history else b""
-        return tagged_hash("seed-1", self.instruction, self.input, self.system, turns)
 
 
 class Failure(StrEnum):

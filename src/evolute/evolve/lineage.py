@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import orjson
@@ -66,15 +66,57 @@ class Setting:
     at_once: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
-    """An instruction that stands: the parent of the next round. `row` is its verdict as recorded (None: the seed)."""
+@dataclass(slots=True)
+class Draft:
+    """A candidate on its way to its verdict. For the seed itself (round 0) there is no operation and no evolve call."""
 
-    id: bytes
-    text: str
-    ancestors: tuple[str, ...] = ()
-    row: CandidateRow | None = None
-    verbatim: bool = False
+    seed: int
+    round: int
+    slot: int
+    attempt: int
+    parent: bytes
+    operation: Operation | None = None
+    evolve_call: bytes | None = None
+    judge_call: bytes | None = None
+    respond_call: bytes | None = None
+    instruction: str | None = None
+
+    @property
+    def id(self) -> bytes:
+        """Hash of the parent and the call; the seed has its own."""
+        if self.evolve_call is None:
+            return self.parent
+        return tagged_hash("instruction-1", self.parent, self.evolve_call)
+
+    @property
+    def text(self) -> str:
+        """The instruction; empty where none was found."""
+        return self.instruction or ""
+
+    def row(self, finding: Finding | None) -> CandidateRow:
+        """The verdict as it is recorded."""
+        operation = self.operation
+        return CandidateRow(
+            self.seed, self.round, self.slot, self.attempt, self.id, self.parent,
+            operation.name if operation else "", operation.hash if operation else None,
+            self.instruction if operation else None,
+            finding.reason.value if finding else "",
+            orjson.dumps(dict(finding.evidence)).decode() if finding else "",
+            self.evolve_call, self.judge_call, self.respond_call,
+        )  # fmt: skip
+
+
+class Node:
+    """An instruction that stands: the parent of the next round. `ancestors` are the texts above it, the seed first."""
+
+    __slots__ = ("ancestors", "draft", "id", "text", "verbatim")
+
+    def __init__(self, draft: Draft, ancestors: tuple[str, ...] = (), verbatim: bool = False) -> None:
+        self.draft = draft
+        self.id = draft.id
+        self.text = draft.text
+        self.ancestors = ancestors
+        self.verbatim = verbatim
 
 
 class Lineage:
@@ -94,14 +136,15 @@ class Lineage:
             CallFailed: a call failed after all its retries; the lineage can be taken up again.
             EndpointError, LedgerError: the run cannot go on.
         """
-        await self._answer_seed()
-        frontier = [Node(self._seed.id, self._seed.text)]
+        root = Draft(self._position, 0, 0, 0, self._seed.id, instruction=self._seed.text)
+        await self._answer_seed(root)
+        frontier = [Node(root)]
         for round_ in range(1, self._evolve.rounds + 1):
             grown = await self._all([self._children(parent, round_, index) for index, parent in enumerate(frontier)])
             # A parent whose children were all dropped goes on unchanged (the paper); else they take its place.
             frontier = [node for parent, kept in zip(frontier, grown, strict=True) for node in kept or [parent]]
         if self._evolve.respond == "last":
-            await self._all([self._answer_last(node) for node in frontier if node.row is not None])
+            await self._all([self._answer_last(node) for node in frontier if node.draft.round])
 
     async def _children(self, parent: Node, round_: int, index: int) -> list[Node]:
         branches = self._evolve.branches
@@ -130,79 +173,71 @@ class Lineage:
         )  # fmt: skip
         request = setting.evolver.request(messages, draw)
         completion = await setting.evolver.model.complete(request)
-        row = CandidateRow(
-            self._position, round_, slot, attempt, tagged_hash("instruction-1", parent.id, request.key), parent.id,
-            operation.name, operation.hash, None, "", "", request.key, None, None,
-        )  # fmt: skip
-        text: str | Finding
-        if completion.failure is not None or completion.text is None:
-            text = _failed(completion, response=False)
-        else:
-            text = clean_instruction(completion.text, parent=parent.text)
-        finding: Finding | None
-        if isinstance(text, Finding):
-            finding = text
-        else:
-            row = replace(row, instruction=text)
-            finding = check_instruction(
-                text, parent=parent.text, ancestors=parent.ancestors, family=operation.family, rules=self._rules
-            )
-            if finding is None and self._evolve.judge:
-                row, finding = await self._judge(row, parent, text)
-            if finding is None and self._evolve.respond == "every":
-                row, finding = await self._respond(row, text)
-        row = _with(row, finding)
-        verbatim = completion.text == row.instruction
-        setting.emit(row, verbatim)
-        if finding is not None or row.instruction is None:
-            return None
-        return Node(row.id, row.instruction, (*parent.ancestors, parent.text), row, verbatim)
+        draft = Draft(self._position, round_, slot, attempt, parent.id, operation, request.key)
+        finding = self._read(completion, draft, parent)
+        if finding is None and self._evolve.judge:
+            finding = await self._judge(draft, parent)
+        if finding is None and self._evolve.respond == "every":
+            finding = await self._respond(draft)
+        verbatim = completion.text == draft.instruction
+        setting.emit(draft.row(finding), verbatim)
+        return None if finding else Node(draft, (*parent.ancestors, parent.text), verbatim)
 
-    async def _judge(self, row: CandidateRow, parent: Node, text: str) -> tuple[CandidateRow, Finding | None]:
+    def _read(self, completion: Completion, draft: Draft, parent: Node) -> Finding | None:
+        """Take the instruction from the evolver's completion, and look at it with the cheap rules."""
+        if completion.failure is not None or completion.text is None:
+            return _failed(completion, response=False)
+        text = clean_instruction(completion.text, parent=parent.text)
+        if isinstance(text, Finding):
+            return text
+        draft.instruction = text
+        family = draft.operation.family if draft.operation else ""
+        return check_instruction(text, parent=parent.text, ancestors=parent.ancestors, family=family, rules=self._rules)
+
+    async def _judge(self, draft: Draft, parent: Node) -> Finding | None:
         """The paper's rule 1; a reply that is no verdict gets one more draw."""
         setting, seed = self._setting, self._seed
-        messages = setting.equality.messages(parent.text, text, system=seed.system, history=seed.history)
+        messages = setting.equality.messages(parent.text, draft.text, system=seed.system, history=seed.history)
         replies = []
         for sample in (0, 1):
             draw = sample
             if setting.judge.sampling.get("temperature", 1):
-                draw = self._draw("judge", parent.id, row.round, row.slot, row.attempt, sample)
+                draw = self._draw("judge", parent.id, draft.round, draft.slot, draft.attempt, sample)
             request = setting.judge.request(messages, draw, setting.equality.choices)
             completion = await setting.judge.model.complete(request)
-            row = replace(row, judge_call=request.key)
-            reply = completion.text if completion.text is not None else f"({completion.failure})"
-            replies.append(printable(reply[:200]))
-            verdict = parse_verdict(reply, setting.equality.choices) if completion.text is not None else None
+            draft.judge_call = request.key
+            if completion.failure is not None or completion.text is None:
+                replies.append(f"({completion.failure})")
+                continue
+            replies.append(printable(completion.text[:200]))
+            verdict = parse_verdict(completion.text, setting.equality.choices)
             if verdict is not None:
                 equal = verdict == setting.equality.choices[0]
-                return row, Finding(Reason.NO_INFORMATION_GAIN, {"judge": replies[-1]}) if equal else None
-        return row, Finding(Reason.JUDGE_UNPARSABLE, {"judge": replies})
+                return Finding(Reason.NO_INFORMATION_GAIN, {"judge": replies[-1]}) if equal else None
+        return Finding(Reason.JUDGE_UNPARSABLE, {"judge": replies})
 
-    async def _respond(self, row: CandidateRow, text: str) -> tuple[CandidateRow, Finding | None]:
+    async def _respond(self, draft: Draft) -> Finding | None:
         """Answer an instruction, in its conversation, and look at the answer (the paper's rules 2 and 3)."""
         setting, seed = self._setting, self._seed
         system = (Message("system", seed.system),) if seed.system else ()
-        draw = self._draw("responder", row.parent, row.round, row.slot, row.attempt, 0)
-        request = setting.responder.request((*system, *seed.history, Message("user", text)), draw)
+        draw = self._draw("responder", draft.parent, draft.round, draft.slot, draft.attempt, 0)
+        request = setting.responder.request((*system, *seed.history, Message("user", draft.text)), draw)
         completion = await setting.responder.model.complete(request)
-        row = replace(row, respond_call=request.key)
+        draft.respond_call = request.key
         if completion.failure is not None or completion.text is None:
-            return row, _failed(completion, response=True)
-        return row, check_response(completion.text, instruction=text, rules=self._rules)
+            return _failed(completion, response=True)
+        return check_response(completion.text, instruction=draft.text, rules=self._rules)
 
     async def _answer_last(self, node: Node) -> None:
-        if node.row is not None:
-            row, finding = await self._respond(node.row, node.text)
-            self._setting.emit(_with(row, finding), node.verbatim)
+        finding = await self._respond(node.draft)
+        self._setting.emit(node.draft.row(finding), node.verbatim)
 
-    async def _answer_seed(self) -> None:
-        seed = self._seed
-        row = CandidateRow(self._position, 0, 0, 0, seed.id, seed.id, "", None, None, "", "", None, None, None)
-        wanted = {"keep": False, "missing": not seed.response, "regenerate": True}[self._evolve.seed_responses]
+    async def _answer_seed(self, draft: Draft) -> None:
+        wanted = {"keep": False, "missing": not self._seed.response, "regenerate": True}[self._evolve.seed_responses]
         finding = None
         if wanted and self._evolve.respond != "never":
-            row, finding = await self._respond(row, seed.text)
-        self._setting.emit(_with(row, finding), True)
+            finding = await self._respond(draft)
+        self._setting.emit(draft.row(finding), False)
 
     async def _all(self, growing: list[Coroutine[Any, Any, T]]) -> list[T]:
         """Await all, let every one end (its calls are paid for), then raise the first error."""
@@ -232,9 +267,3 @@ def _failed(completion: Completion, *, response: bool) -> Finding:
     if completion.detail:
         said["detail"] = printable(completion.detail[:300])
     return Finding(failure_reason(failure, response=response), said)
-
-
-def _with(row: CandidateRow, finding: Finding | None) -> CandidateRow:
-    if finding is None:
-        return row
-    return replace(row, reason=finding.reason.value, evidence=orjson.dumps(dict(finding.evidence)).decode())

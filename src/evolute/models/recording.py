@@ -15,6 +15,10 @@ from evolute.models import Model
 from evolute.records import Completion, Failure, Request
 
 
+_SHARED_DRAWS = 1
+"""Draws up to this one do not name a place in a lineage (a judge at temperature 0): two lineages can share a call."""
+
+
 class Recalled:
     """Answers from the ledger what the ledger holds, and asks `inner` for the rest; one call at a time per key."""
 
@@ -26,13 +30,18 @@ class Recalled:
 
     async def complete(self, request: Request) -> Completion:
         """The recorded completion, or a new one."""
-        key = request.key
-        if self._ledger.has_history and (found := self._ledger.reader.completion(key)) is not None:
+        if self._ledger.has_history and (found := self._ledger.reader.completion(request.key)) is not None:
             self.recalled += 1
             return found
-        if (other := self._under_way.get(key)) is not None:
+        if request.draw > _SHARED_DRAWS:
+            return await self._inner.complete(request)
+        return await self._once(request)
+
+    async def _once(self, request: Request) -> Completion:
+        """Ask, unless the same question is being asked already: then wait for its answer."""
+        if (other := self._under_way.get(request.key)) is not None:
             return await asyncio.shield(other)
-        mine = self._under_way[key] = asyncio.get_running_loop().create_future()
+        mine = self._under_way[request.key] = asyncio.get_running_loop().create_future()
         try:
             completion = await self._inner.complete(request)
         except BaseException as error:
@@ -40,10 +49,9 @@ class Recalled:
             mine.exception()  # retrieved here: usually nobody else waits
             raise
         finally:
-            del self._under_way[key]
+            del self._under_way[request.key]
         mine.set_result(completion)
-        # Temperature-0 judgements share a key: what was answered in this session can be asked for again in it.
-        self._ledger.has_history = self._ledger.has_history or not request.draw
+        self._ledger.has_history = True  # from now on the same question can be answered from this very session
         return completion
 
 

@@ -39,6 +39,16 @@ _ENGLISH = frozenset(
 )
 
 
+# Function words of other languages in Latin letters, none of them common in English. They only decide whether the
+# language model is asked; it has the last word.
+_FOREIGN = frozenset(
+    """el la los las que una por para con del es est les des une dans pour qui sur avec il lo che di della per non sono
+    der das und ist nicht ein eine zu mit auf den dem het een van niet voor met zijn op och som att det og ikke til en
+    na nie jest si je u za su um uma com os dos yang dan untuk dengan adalah ini itu ang mga sa kwa ya ni wa ve bir
+    cum et de le du au y o e se""".split()  # noqa: SIM905
+)
+
+
 def changed_language(child: str, parent: str, root: str) -> Mapping[str, Any] | None:
     """Evidence that `child` is in another language than `root`, its seed; None where it is not, or is not clear.
 
@@ -48,7 +58,7 @@ def changed_language(child: str, parent: str, root: str) -> Mapping[str, Any] | 
         return None
     if moved := _changed_script(child, root):
         return moved
-    return _changed_tongue(child, root)
+    return _changed_tongue(child, root) if _foreign(child) or _foreign(root) else None
 
 
 def _shares(child: str, other: str) -> bool:
@@ -62,6 +72,13 @@ def is_english(text: str) -> bool:
         return False
     found = words(text)
     return sum(word in _ENGLISH for word in found) >= ENGLISH_WORDS * len(found)
+
+
+def _foreign(text: str) -> bool:
+    """Whether a text shows a sign of not being English: two function words of other languages, or their letters."""
+    if len(vocabulary(text) & _FOREIGN) >= 2:
+        return True
+    return not text.isascii() and sum(letter.isalpha() and letter > "\x7f" for letter in text) >= 0.015 * len(text)
 
 
 def _changed_script(child: str, root: str) -> Mapping[str, Any] | None:
