@@ -14,7 +14,6 @@ from evolute.ledger import Ledger, Reader
 from evolute.models import Model
 from evolute.records import Completion, Failure, Request
 
-
 _SHARED_DRAWS = 1
 """Draws up to this one do not name a place in a lineage (a judge at temperature 0): two lineages can share a call."""
 
