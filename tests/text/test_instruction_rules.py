@@ -85,6 +85,7 @@ BAD = [
     (Reason.UNCHANGED, "Name three trees", TREES),
     (Reason.UNCHANGED, LONG.replace("town's", "city's"), LONG),
     (Reason.UNCHANGED, CHINESE.replace("。", ""), CHINESE),
+    (Reason.UNCHANGED, "Sort these numbers.", "Sort these numbers.\n\n7, 2, 9"),
     # Another language than the seed's.
     (Reason.LANGUAGE_CHANGED, SPANISH, "Explain why the leaves of trees change colour in autumn."),
     (Reason.LANGUAGE_CHANGED, GERMAN, "Explain why the leaves of trees change colour in autumn."),
@@ -180,7 +181,7 @@ def test_the_language_is_the_seeds_and_can_be_left_open():
 
 
 def test_thresholds_are_the_recipes():
-    assert check_instruction("Trees?", parent=TREES, rules=Rules(min_words=1)) is None
+    assert check_instruction("Shrubs?", parent=TREES, rules=Rules(min_words=1)) is None
     assert check_instruction("Name four trees of it.", parent=TREES, rules=Rules(max_words=4)).reason is Reason.TOO_LONG
     strict = Rules(unchanged=0.8)
     assert check_instruction("Name three big trees.", parent=TREES, rules=strict).reason is Reason.UNCHANGED

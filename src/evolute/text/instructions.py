@@ -117,6 +117,10 @@ def _length(text: str, rules: Rules) -> Finding | None:
 
 def _likeness(text: str, parent: str, ancestors: Iterable[str], rules: Rules) -> Finding | None:
     score = likeness(text, parent, rules.unchanged)
+    if score is None and vocabulary(text) <= vocabulary(parent):
+        # Nothing was added, so something was left out: mostly the parent's input.
+        counts = {"words": len(words(text)), "parent_words": len(words(parent)), "new_words": 0}
+        return Finding(Reason.UNCHANGED, counts)
     if score is not None:
         return Finding(Reason.UNCHANGED, {"score": round(score, 4), "limit": rules.unchanged})
     for ancestor in ancestors:

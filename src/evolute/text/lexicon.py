@@ -16,7 +16,7 @@ _THING = r"(?:prompt|instruction|question|task|version|request|rewrite)"
 _OPENER = r"(?:sure(?:\s+thing)?|certainly|of\s+course|absolutely|okay|ok|alright|great|understood|no\s+problem)"
 
 MARKER = re.compile(
-    rf"[\s#*_>\"“`]*(?:(?:your\s+|my\s+|the\s+)?{_MADE}\s+{_THING}|(?<=\#)\s*{_THING}|prompt)"
+    rf"[\s#*_>\"“`]*(?:(?:your\s+|my\s+|the\s+)?{_MADE}\s+{_THING}|(?<=\#)\s*{_THING}|prompt|task)"
     r"(?:\s*[#*_]+\s*[:：]?|\s*[:：]|\s*(?=\n))[#*_]*\s*",
     re.IGNORECASE,
 )
@@ -153,7 +153,8 @@ _VERBS = "|".join(
     present pretend print prioriti[sz]e produce program propose prove provide put rank rate read rearrange recall
     recommend reconstruct refactor refer reflect reformulate refute remove rename reorder repeat rephrase replace
     reply report request research resolve respond restate restructure retrieve return reverse review revise rework
-    rewrite role-?play round run save say schedule scan search see select separate set show simplify simulate sketch
+    rewrite role-?play round run save say schedule scan search see select separate set share show
+    simplify simulate sketch
     solve sort speak specify split start state structure study suggest sum summari[sz]e supply support suppose swap
     take teach tell test think train trace transcribe transform translate try turn update use validate verify
     visuali[sz]e walk work wrap
