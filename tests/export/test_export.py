@@ -2,6 +2,10 @@ import gzip
 import io
 import json
 import os
+import re
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import orjson
@@ -163,11 +167,24 @@ def test_a_device_is_not_replaced():
         export([row()], "alpaca", Path(os.devnull))
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_permission_is_named(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(InputError, match=r"a\.jsonl: cannot be written: Permission denied"):
-        export([row()], "alpaca", tmp_path / "a.jsonl")
+def test_a_folder_without_permission_is_named():
+    script = """
+import os, sys
+from pathlib import Path
+from evolute.errors import InputError
+from evolute.export import export
+if os.geteuid() == 0:
+    os.setuid(65534)  # root may write anywhere
+try:
+    export([], "alpaca", Path(sys.argv[1]))
+except InputError as error:
+    print(error)
+"""
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders let nobody but their owner in
+        Path(folder).chmod(0o555)
+        done = subprocess.run([sys.executable, "-c", script, f"{folder}/a.jsonl"], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert re.search(r"a\.jsonl: cannot be written: Permission denied", done.stdout)
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):

@@ -108,9 +108,7 @@ def _judge(completion: Completion, parent: str, operation: Operation) -> tuple[s
     return cleaned, check_instruction(cleaned, parent=parent, family=operation.family, rules=Rules())
 
 
-def _report(
-    messages: tuple[Message, ...], completion: Completion, text: str, finding: Finding | None
-) -> Iterator[str]:
+def _report(messages: tuple[Message, ...], completion: Completion, text: str, finding: Finding | None) -> Iterator[str]:
     for message in messages:
         yield f"── {message.role}\n{message.content}\n"
     yield f"── completion ({completion.usage.completion} tokens, {completion.latency:.1f} s)\n{completion.text or ''}\n"
