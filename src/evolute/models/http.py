@@ -11,11 +11,12 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from urllib.parse import urlsplit
 
-import aiohttp
 import orjson
-from yarl import URL
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import ClientClosedError, RequestError, RequestTimeoutError
 
 from evolute.errors import (
     AuthenticationFailed,
@@ -63,8 +64,8 @@ class Http:
         self._secrets = tuple(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
         self._headers = {"Content-Type": "application/json", **_key_headers(spec, key), **named}
         self._base = spec.base_url.rstrip("/")
-        self._url = URL(self._base + wire.PATHS[spec.api], encoded=True)
-        self._session: aiohttp.ClientSession | None = None
+        self._url = self._base + wire.PATHS[spec.api]
+        self._client: Client | None = None
 
     async def __aenter__(self) -> Http:
         return self
@@ -74,9 +75,9 @@ class Http:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
 
     async def complete(self, request: Request) -> Completion:
         """Make one call.
@@ -111,13 +112,13 @@ class Http:
             ConnectionLost, TimedOut: there was no whole reply.
             EndpointError: there is no speaking with what is there.
         """
-        session = self._session or self._open()
+        client = self._client or self._open()
         try:
-            async with session.post(self._url, data=body, allow_redirects=False) as response:
-                return response.status, response.headers, await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as problem:
+            response = await client.post(self._url).body_bytes(body).build().send()
+            return response.status, response.headers, bytes(await response.bytes())
+        except RequestError as problem:
             failed = self._failed(problem)
-        raise failed  # out here, without the library's error as its context: that one holds the request's headers
+        raise failed  # out here, without the library's error as its context: that one may hold the request's headers
 
     async def models(self) -> list[str]:
         """The names of the models that the endpoint lists.
@@ -125,11 +126,11 @@ class Http:
         Raises:
             CallFailed, EndpointError: it lists none.
         """
-        session = self._session or self._open()
+        client = self._client or self._open()
         try:
-            async with session.get(URL(self._base + "/models", encoded=True), allow_redirects=False) as response:
-                status, headers, raw = response.status, response.headers, await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as problem:
+            response = await client.get(self._base + "/models").build().send()
+            status, headers, raw = response.status, response.headers, bytes(await response.bytes())
+        except RequestError as problem:
             failed = self._failed(problem)
         else:
             if status == 200:
@@ -138,18 +139,23 @@ class Http:
             failed = refusals.error(refusal, self.spec, Request("", (), b"", 0))
         raise failed
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self) -> Client:
         spec = self.spec
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_SECONDS),
-            timeout=aiohttp.ClientTimeout(
-                total=spec.total_timeout, sock_connect=spec.connect_timeout, sock_read=spec.read_timeout
-            ),
-            headers=self._headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
+        self._client = (
+            ClientBuilder()
+            .default_headers(self._headers)
+            .connect_timeout(timedelta(seconds=spec.connect_timeout))
+            .read_timeout(timedelta(seconds=spec.read_timeout))
+            .timeout(timedelta(seconds=spec.total_timeout))
+            .max_connections(None)
+            .pool_idle_timeout(timedelta(seconds=_IDLE_SECONDS))
+            .http1_only()  # over one HTTP/2 connection, the server's bound on streams would be ours
+            .follow_redirects(False)
+            .referer(False)
+            .no_proxy()
+            .build()
         )
-        return self._session
+        return self._client
 
     def _completion(self, headers: Mapping[str, str], raw: bytes, request: Request, latency: float) -> Completion:
         try:
@@ -169,15 +175,18 @@ class Http:
         status = code if isinstance(code, int) and 400 <= code < 600 else 502
         raise refusals.error(refusals.read_refusal(status, headers, raw, self._secrets), self.spec, request)
 
-    def _failed(self, problem: BaseException) -> EvoluteError:
+    def _failed(self, problem: RequestError) -> EvoluteError:
         """Our error for what the library raised instead of a reply."""
         where = self.spec.base_url
-        said = refusals.shown(str(problem) or type(problem).__name__, self._secrets)
-        if isinstance(problem, TimeoutError):
+        causes = [cause["message"] for cause in problem.details["causes"] or ()]
+        said = refusals.shown(": ".join(dict.fromkeys([problem.message, *causes])), self._secrets)
+        if isinstance(problem, RequestTimeoutError):
             return TimedOut(f"{where} did not answer in time ({said})")
-        if isinstance(problem, aiohttp.ClientSSLError):
+        if isinstance(problem, ClientClosedError):
+            return EndpointError(f"{where}: the client was closed ({said})")
+        if "certificate" in said.lower():
             return EndpointError(f"{where}: no trusted connection ({said})")
-        if isinstance(problem, aiohttp.ClientResponseError):
+        if "invalid HTTP" in said:
             return BadReply(f"{where} does not speak HTTP ({said})")
         return ConnectionLost(f"{where}: the connection failed ({said})")
 

@@ -20,7 +20,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import orjson
-from aiohttp import web
+
+from evolute.errors import MissingExtra
+
+try:
+    from aiohttp import web
+except ImportError:
+    raise MissingExtra("the loopback server", "loopback") from None
 
 from evolute.models.loopback_reply import prompt_key, reply_body, scripted_rule
 
