@@ -148,6 +148,9 @@ class Lineage:
 
     async def _children(self, parent: Node, round_: int, index: int) -> list[Node]:
         branches = self._evolve.branches
+        if branches == 1:  # nearly always: without the detour
+            child = await self._child(parent, round_, index)
+            return [] if child is None else [child]
         slots = range(index * branches, (index + 1) * branches)
         grown = await self._all([self._child(parent, round_, slot) for slot in slots])
         return [node for node in grown if node is not None]

@@ -148,14 +148,8 @@ class Ledger:
             row: the candidate.
             verbatim: its instruction is its evolve call's text to the letter, and need not be stored again.
         """
-        self._writer.put(
-            _CANDIDATE,
-            (
-                row.seed, row.round, row.slot, row.attempt, row.id, row.parent, row.operation, row.template,
-                None if verbatim else row.instruction or "", row.reason or None, row.evidence or None,
-                row.evolve_call, row.judge_call, row.respond_call,
-            ),
-        )  # fmt: skip
+        stored = None if verbatim else row.instruction or ""
+        self._writer.put(_CANDIDATE, (*row[:8], stored, row.reason or None, row.evidence or None, *row[11:]))
 
     def finish(self, seed: int) -> None:
         """Record that a lineage is finished."""

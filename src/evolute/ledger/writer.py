@@ -22,8 +22,11 @@ from evolute.errors import LedgerError
 GROUP_SECONDS = 0.004
 """How long a commit waits for company: fsync dominates, and a few milliseconds are nothing beside a model's answer."""
 
-_CHUNKS = (64, 8, 1)
-"""Rows per INSERT. Each statement costs two hand-overs of the interpreter's lock, so many rows share one."""
+UNAWAITED_SECONDS = 0.25
+"""How long rows that nobody waits for (verdicts, which can be derived again) may stay uncommitted."""
+
+_MOST_ROWS = 60
+"""Rows per INSERT. Each statement hands the interpreter's lock over twice, and may wait for it, so rows share one."""
 
 Job = Callable[[sqlite3.Connection], Any]
 
@@ -37,23 +40,25 @@ class Insert:
 
     def run(self, db: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> None:
         """Insert all rows."""
-        start = 0
-        for size in _CHUNKS:
-            statement = f"{self._head} VALUES {', '.join([self._values] * size)}"
-            while len(rows) - start >= size:
-                db.execute(statement, list(itertools.chain.from_iterable(rows[start : start + size])))
-                start += size
+        for start in range(0, len(rows), _MOST_ROWS):
+            part = rows[start : start + _MOST_ROWS]
+            db.execute(
+                f"{self._head} VALUES {', '.join([self._values] * len(part))}",
+                list(itertools.chain.from_iterable(part)),
+            )
 
 
-_Item = tuple[Insert | Job, Sequence[Any] | None, "asyncio.Future[None] | Future[Any] | None"]
+_Row = tuple[Insert, Sequence[Any], "asyncio.Future[None] | None"]
 
 
 class Writer:
-    """Runs on its own thread from `start` to `close`; `failure` is set once a commit has failed."""
+    """Runs on its own thread until `close`; `failure` is set once a commit has failed."""
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self._connect = connect
-        self._queue: deque[_Item] = deque()
+        self._awaited: deque[_Row] = deque()
+        self._unawaited: deque[_Row] = deque()
+        self._jobs: deque[tuple[Job, Future[Any]]] = deque()
         self._wake = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="evolute-ledger", daemon=True)
@@ -61,23 +66,28 @@ class Writer:
         self._thread.start()
 
     def put(self, insert: Insert, row: Sequence[Any]) -> None:
-        """Queue a row that nobody waits for.
+        """Queue a row that nobody waits for; it is committed within a quarter of a second.
 
         Raises:
             LedgerError: an earlier commit has failed; nothing more can be recorded.
         """
-        self._push((insert, row, None))
+        self._check()
+        self._unawaited.append((insert, row, None))
 
     def put_durably(self, insert: Insert, row: Sequence[Any]) -> asyncio.Future[None]:
         """Queue a row; the future is done when it has been committed."""
+        self._check()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._push((insert, row, future))
+        self._awaited.append((insert, row, future))
+        self._call_writer()
         return future
 
     def call(self, job: Job) -> Any:  # noqa: ANN401 - whatever the job returns
         """Run `job` on the writer's connection, in a transaction of its own, after all that is queued; wait for it."""
+        self._check()
         future: Future[Any] = Future()
-        self._push((job, None, future))
+        self._jobs.append((job, future))
+        self._call_writer()
         return future.result()
 
     def close(self) -> None:
@@ -86,57 +96,61 @@ class Writer:
         self._wake.set()
         self._thread.join()
 
-    def _push(self, item: _Item) -> None:
+    def _check(self) -> None:
         if self.failure is not None:
             raise self.failure
-        self._queue.append(item)
-        # The thread clears the event before it takes the queue, so what is queued under a set event is taken too.
+
+    def _call_writer(self) -> None:
+        # The thread clears the event before it takes the queues, so what is queued under a set event is taken too.
         if not self._wake.is_set():
             self._wake.set()
 
     def _run(self) -> None:
         db = self._connect()
-        while True:
-            self._wake.wait()
-            if not self._closing:
+        written = time.monotonic()
+        closing = False
+        while not closing:
+            if self._wake.wait(UNAWAITED_SECONDS) and not self._closing:
                 time.sleep(GROUP_SECONDS)
             self._wake.clear()
-            items = [self._queue.popleft() for _ in range(len(self._queue))]
-            if items:
-                self._commit(db, items)
-            elif self._closing:
-                break
-            if self._closing:
-                self._wake.set()
+            closing = self._closing
+            self._write(db, self._awaited)
+            # What nobody waits for must not stand in the way of what somebody does.
+            due = time.monotonic() - written >= UNAWAITED_SECONDS or len(self._unawaited) >= _MOST_ROWS
+            if due or closing or self._jobs:
+                self._write(db, self._unawaited)
+                written = time.monotonic()
+            while self._jobs:
+                self._run_job(db, *self._jobs.popleft())
         db.close()
 
-    def _commit(self, db: sqlite3.Connection, items: list[_Item]) -> None:
-        # Rows of one kind that follow each other share a statement; a job runs between transactions.
-        for is_job, group in itertools.groupby(items, key=lambda item: item[1] is None):
-            if is_job:
-                for job, _, future in group:
-                    self._run_job(db, job, future)  # type: ignore[arg-type]
-            else:
-                self._insert(db, list(group))
-
-    def _insert(self, db: sqlite3.Connection, items: list[_Item]) -> None:
-        failure = self.failure
-        if failure is None:
-            try:
-                db.execute("BEGIN IMMEDIATE")
-                by_insert: dict[Any, list[Any]] = {}
-                for insert, row, _ in items:
-                    by_insert.setdefault(insert, []).append(row)
-                for insert, rows in by_insert.items():
-                    insert.run(db, rows)
-                db.execute("COMMIT")
-            except sqlite3.Error as error:
-                failure = self._fail(db, error)
-        waiting = [future for _, _, future in items if isinstance(future, asyncio.Future)]
+    def _write(self, db: sqlite3.Connection, queue: deque[_Row]) -> None:
+        """Commit the rows of a queue, and tell those who wait."""
+        rows = [queue.popleft() for _ in range(len(queue))]
+        if not rows:
+            return
+        failure = self.failure or self._insert(db, rows)
+        waiting = [future for _, _, future in rows if future is not None]
         if waiting:
             # A loop that was stopped in haste waits for nothing any more.
             with contextlib.suppress(RuntimeError):
                 waiting[0].get_loop().call_soon_threadsafe(_settle, waiting, failure)
+
+    def _insert(self, db: sqlite3.Connection, rows: list[_Row]) -> LedgerError | None:
+        by_insert: dict[Insert, list[Sequence[Any]]] = {}
+        for insert, row, _ in rows:
+            by_insert.setdefault(insert, []).append(row)
+        alone = len(by_insert) == 1 and len(rows) <= _MOST_ROWS  # one statement is a transaction by itself
+        try:
+            if not alone:
+                db.execute("BEGIN IMMEDIATE")
+            for insert, values in by_insert.items():
+                insert.run(db, values)
+            if not alone:
+                db.execute("COMMIT")
+        except sqlite3.Error as error:
+            return self._fail(db, error)
+        return None
 
     def _run_job(self, db: sqlite3.Connection, job: Job, future: Future[Any]) -> None:
         if self.failure is not None:

@@ -82,7 +82,7 @@ def choose(operations: Mapping[str, Operation], weights: Mapping[str, float], ke
     best, least = "", math.inf
     for name, weight in weights.items():
         if weight > 0:
-            digest = hashlib.blake2b(name.encode(), digest_size=8, key=key[:64], person=b"choose-1").digest()
+            digest = hashlib.blake2b(key + name.encode(), digest_size=8, person=b"choose-1").digest()
             # 53 bits, moved half a step up: never 0, never 1, and exact as a float.
             score = -math.log(((int.from_bytes(digest, "little") >> 11) + 0.5) / 2**53) / weight
             if score < least or (score == least and name < best):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import orjson
@@ -161,5 +161,6 @@ def _difference(old: object, new: object) -> str:
 
 
 def _plain(record: object) -> dict[str, object]:
-    values = {name: getattr(record, name) for name in record.__dataclass_fields__}  # type: ignore[attr-defined]
+    names = record._fields if isinstance(record, CandidateRow) else [field.name for field in fields(record)]  # type: ignore[arg-type]
+    values = {name: getattr(record, name) for name in names}
     return {name: value.hex() if isinstance(value, bytes) else value for name, value in values.items()}

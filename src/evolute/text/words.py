@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import TypeVar
 
 from rapidfuzz.fuzz import ratio
+
+T = TypeVar("T")
 
 # Chinese and Japanese do not part their words: each character counts as one.
 _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -15,14 +19,26 @@ _ASCII_GAPS = {code: " " for code in range(128) if not (chr(code).isalnum() or c
 _WORD = re.compile(rf"[{_IDEOGRAPHS}]|[^\W{_IDEOGRAPHS}]+")
 _IDEOGRAPH = re.compile(f"[{_IDEOGRAPHS}]")
 
-CACHED = 64
-"""Texts remembered: those of the candidate at hand, which several rules ask about. More would only fill memory."""
+CACHED, LONGEST_CACHED = 2048, 2000
+"""Texts remembered, and the most characters one of them may have: a parent is asked about again when its child comes
+back, a round later. This bounds the memory to some 25 MB."""
 NEW_WORDS = 4
 """With so many words that the other text lacks, a text is never called the same: in 400 words, a new requirement of
 twenty leaves the ratio of characters at 0.97."""
 
 
-@lru_cache(maxsize=CACHED)
+def _remembered(function: Callable[[str], T]) -> Callable[[str], T]:
+    """Remember the results for the last texts that are not too long."""
+    cached = lru_cache(maxsize=CACHED)(function)
+
+    @wraps(function)
+    def wrapper(text: str) -> T:
+        return cached(text) if len(text) <= LONGEST_CACHED else function(text)
+
+    return wrapper
+
+
+@_remembered
 def words(text: str) -> tuple[str, ...]:
     """The words of `text`, in order, case-folded."""
     if text.isascii():
@@ -30,13 +46,12 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(text.casefold()))
 
 
-@lru_cache(maxsize=CACHED)
+@_remembered
 def vocabulary(text: str) -> frozenset[str]:
     """The different words of `text`."""
     return frozenset(words(text))
 
 
-@lru_cache(maxsize=CACHED)
 def normalised(text: str) -> str:
     """The words of `text` with one space between them."""
     return " ".join(words(text))
