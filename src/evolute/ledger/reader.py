@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,14 +63,30 @@ class CallRow:
     completion: Completion
 
 
+class Calls(NamedTuple):
+    """What a dataset row wants of its candidate's calls; None where there was no such call."""
+
+    evolver: str | None
+    judge: str | None
+    responder: str | None
+    response: str | None
+    reasoning: str | None
+
+
 _SEED = "s.position, s.instruction, s.input, s.response, s.system, s.history, o.path, s.line"
 _SEEDS = f"SELECT {_SEED} FROM seeds s LEFT JOIN sources o ON o.id = s.source"
 _COMPLETION = """c.text, c.failure, c.finish, c.reasoning, c.prompt_tokens, c.completion_tokens, c.reasoning_tokens,
     c.cached_tokens, c.latency, c.attempts, coalesce(c.served, m.name), c.detail"""
 _CALLS = f"SELECT c.key, c.role, m.name, {_COMPLETION} FROM calls c LEFT JOIN models m ON m.id = c.model"
-_CANDIDATES = """SELECT d.seed, d.round, d.slot, d.attempt, d.id, d.parent, d.operation, d.template,
+_CANDIDATE = """d.seed, d.round, d.slot, d.attempt, d.id, d.parent, d.operation, d.template,
     nullif(coalesce(d.instruction, e.text), ''), coalesce(d.reason, ''), coalesce(d.evidence, ''),
-    d.evolve_call, d.judge_call, d.respond_call FROM candidates d LEFT JOIN calls e ON e.key = d.evolve_call"""
+    d.evolve_call, d.judge_call, d.respond_call"""
+_FROM = "FROM candidates d LEFT JOIN calls e ON e.key = d.evolve_call"
+_CANDIDATES = f"SELECT {_CANDIDATE} {_FROM}"
+_KEPT = f"""SELECT em.name, jm.name, rm.name, r.text, r.reasoning, {_CANDIDATE} {_FROM}
+    LEFT JOIN models em ON em.id = e.model
+    LEFT JOIN calls j ON j.key = d.judge_call LEFT JOIN models jm ON jm.id = j.model
+    LEFT JOIN calls r ON r.key = d.respond_call LEFT JOIN models rm ON rm.id = r.model WHERE d.reason IS NULL"""
 _ORDER = "ORDER BY d.seed, d.round, d.slot, d.attempt"
 
 
@@ -251,13 +267,29 @@ class Reader:
             seeds: include the seeds themselves (round 0).
         """
         answered = self.meta("respond") != "never"
-        for position, seed in self.seeds():
-            for row in self.candidates(position):
-                if row.reason or not (row.round or seeds):
-                    continue
-                record = dataset_row(seed, row, self.call)
+        seeds_in_order = self.seeds()
+        position, seed = 0, None
+        for evolver, judge, responder, response, reasoning, *candidate in self.select(f"{_KEPT} {_ORDER}"):
+            row = CandidateRow(*candidate)
+            while position < row.seed:
+                position, seed = next(seeds_in_order)
+            if seed is not None and (row.round or seeds):
+                record = dataset_row(seed, row, Calls(evolver, judge, responder, response, reasoning))
                 if record.response is not None or not answered:
                     yield record
+
+    def calls_of(self, row: CandidateRow) -> Calls:
+        """What a dataset row wants of its candidate's calls, looked up one by one."""
+        evolved, judged, answered = (
+            self.call(key) if key is not None else None for key in (row.evolve_call, row.judge_call, row.respond_call)
+        )
+        return Calls(
+            evolved.model if evolved else None,
+            judged.model if judged else None,
+            answered.model if answered else None,
+            answered.completion.text if answered else None,
+            answered.completion.reasoning if answered else None,
+        )
 
 
 def seed_name(digest: bytes) -> str:
@@ -270,12 +302,9 @@ def instruction_name(digest: bytes) -> str:
     return f"i1-{digest.hex()}"
 
 
-def dataset_row(seed: Seed, row: CandidateRow, call: Callable[[bytes], CallRow | None]) -> Row:
-    """The dataset's row of a kept candidate; `call` looks up its calls."""
-    evolved, judged, answered = (
-        call(key) if key is not None else None for key in (row.evolve_call, row.judge_call, row.respond_call)
-    )
-    response = answered.completion.text if answered else seed.response if row.round == 0 else None
+def dataset_row(seed: Seed, row: CandidateRow, calls: Calls) -> Row:
+    """The dataset's row of a kept candidate."""
+    response = seed.response if row.respond_call is None and row.round == 0 else calls.response
     root = seed_name(seed.id)
     return Row(
         id=instruction_name(row.id) if row.round else root,
@@ -288,12 +317,12 @@ def dataset_row(seed: Seed, row: CandidateRow, call: Callable[[bytes], CallRow |
         response=response.strip() if response is not None else None,
         system=seed.system,
         history=seed.history,
-        evolver=evolved.model if evolved else "",
-        judge=judged.model if judged else "",
-        responder=answered.model if answered else "",
+        evolver=calls.evolver or "",
+        judge=calls.judge or "",
+        responder=calls.responder or "",
         source=seed.source,
         line=seed.line,
-        reasoning=answered.completion.reasoning if answered else None,
+        reasoning=calls.reasoning,
     )
 
 

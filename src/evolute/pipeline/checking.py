@@ -145,7 +145,7 @@ def _rebuilt(reader: Reader, walks: Iterator[Walk], check: Check) -> Iterator[Ro
             check.counts["lineages pending"] += 1
         for row in again.rows:
             if not row.reason:
-                record = dataset_row(again.seed, row, reader.call)
+                record = dataset_row(again.seed, row, reader.calls_of(row))
                 if record.response is not None or not answered:
                     yield record
 
