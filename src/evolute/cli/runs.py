@@ -18,7 +18,7 @@ from evolute.errors import InputError
 from evolute.evolve.walking import Walk, walk
 from evolute.ledger import CandidateRow, Reader
 from evolute.ledger.lock import describe, holder
-from evolute.ledger.reader import instruction_name, seed_name
+from evolute.ledger.rows import instruction_name, seed_name
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="The result as JSON on standard output.")]
 

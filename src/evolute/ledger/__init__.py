@@ -3,7 +3,8 @@
 `Ledger` is the run's one writer; `Reader` reads a run at any time, also while another process writes it.
 """
 
-from evolute.ledger.reader import LEDGER, CallRow, CandidateRow, Reader, Totals
+from evolute.ledger.reader import LEDGER, Reader
+from evolute.ledger.rows import CallRow, CandidateRow, Totals
 from evolute.ledger.store import Ledger
 
 __all__ = ["LEDGER", "CallRow", "CandidateRow", "Ledger", "Reader", "Totals"]

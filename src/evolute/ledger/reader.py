@@ -6,71 +6,17 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from evolute.errors import InputError, LedgerDamaged
+from evolute.ledger.rows import CallRow, Calls, CandidateRow, Totals, dataset_row
 from evolute.ledger.schema import MIGRATIONS, check_version
 from evolute.records import Completion, Failure, Message, Row, Seed, Usage
 
 LEDGER = "ledger.db"
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What one model has done in one role, over all sessions of the run. `seconds` adds up the calls' latencies."""
-
-    role: str
-    model: str
-    calls: int
-    prompt_tokens: int
-    completion_tokens: int
-    reasoning_tokens: int
-    cached_tokens: int
-    seconds: float
-    attempts: int
-
-
-class CandidateRow(NamedTuple):
-    """A candidate as it is recorded; `reason` is empty for a kept one. Round 0 is the seed with its response."""
-
-    seed: int
-    round: int
-    slot: int
-    attempt: int
-    id: bytes
-    parent: bytes
-    operation: str
-    template: bytes | None
-    instruction: str | None
-    reason: str
-    evidence: str
-    evolve_call: bytes | None
-    judge_call: bytes | None
-    respond_call: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class CallRow:
-    """A recorded call: who was asked in which role, and what came back."""
-
-    key: bytes
-    role: str
-    model: str
-    completion: Completion
-
-
-class Calls(NamedTuple):
-    """What a dataset row wants of its candidate's calls; None where there was no such call."""
-
-    evolver: str | None
-    judge: str | None
-    responder: str | None
-    response: str | None
-    reasoning: str | None
 
 
 _SEED = "s.position, s.instruction, s.input, s.response, s.system, s.history, o.path, s.line"
@@ -290,40 +236,6 @@ class Reader:
             answered.completion.text if answered else None,
             answered.completion.reasoning if answered else None,
         )
-
-
-def seed_name(digest: bytes) -> str:
-    """A seed's id as text."""
-    return f"s1-{digest.hex()}"
-
-
-def instruction_name(digest: bytes) -> str:
-    """An evolved instruction's id as text."""
-    return f"i1-{digest.hex()}"
-
-
-def dataset_row(seed: Seed, row: CandidateRow, calls: Calls) -> Row:
-    """The dataset's row of a kept candidate."""
-    response = seed.response if row.respond_call is None and row.round == 0 else calls.response
-    root = seed_name(seed.id)
-    return Row(
-        id=instruction_name(row.id) if row.round else root,
-        parent="" if row.round == 0 else root if row.parent == seed.id else instruction_name(row.parent),
-        root=root,
-        round=row.round,
-        operation=row.operation,
-        instruction=row.instruction or "" if row.round else seed.instruction,
-        input="" if row.round else seed.input,
-        response=response.strip() if response is not None else None,
-        system=seed.system,
-        history=seed.history,
-        evolver=calls.evolver or "",
-        judge=calls.judge or "",
-        responder=calls.responder or "",
-        source=seed.source,
-        line=seed.line,
-        reasoning=calls.reasoning,
-    )
 
 
 def _seed(row: tuple[Any, ...]) -> Seed:

@@ -11,7 +11,8 @@ import orjson
 
 from evolute.errors import LedgerError
 from evolute.ledger.lock import RunLock
-from evolute.ledger.reader import LEDGER, CandidateRow, Reader, connect, damaged
+from evolute.ledger.reader import LEDGER, Reader, connect, damaged
+from evolute.ledger.rows import CandidateRow
 from evolute.ledger.schema import migrate
 from evolute.ledger.writer import Insert, Writer
 from evolute.records import Completion, Seed

@@ -12,7 +12,7 @@ import orjson
 
 from evolute.evolve.walking import Walk, walk
 from evolute.ledger import CandidateRow, Reader
-from evolute.ledger.reader import dataset_row
+from evolute.ledger.rows import dataset_row
 from evolute.pipeline.summary import run_recipe
 from evolute.records import Reason, Row
 
