@@ -135,6 +135,7 @@ class Reason(StrEnum):
     SCAFFOLD_LEAK = "scaffold-leak"
     TOO_SHORT = "too-short"
     TOO_LONG = "too-long"
+    INPUT_LOST = "input-lost"
     UNCHANGED = "unchanged"
     LIKE_ANCESTOR = "like-ancestor"
     LANGUAGE_CHANGED = "language-changed"

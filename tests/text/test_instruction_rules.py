@@ -80,6 +80,12 @@ BAD = [
     (Reason.TOO_LONG, "树" * 2100, CHINESE),
     (Reason.TOO_LONG, "Why " + "x" * 20_000 + " is it?", TREES),
     # Unchanged, or nearly so.
+    (Reason.INPUT_LOST, "Use a counterstereotype to finish the sentence.", "Complete it.\n\n..... are better at math."),
+    (
+        Reason.INPUT_LOST,
+        "Write a subjective and polite title for the email.\n\nDear person",
+        "Find a title for this.\n\nHi, I'm writing to ask whether you would be a panelist of our workshop in June.",
+    ),
     (Reason.UNCHANGED, "Name three trees.", TREES),
     (Reason.UNCHANGED, "name   THREE trees!", TREES),
     (Reason.UNCHANGED, "Name three trees", TREES),

@@ -17,10 +17,13 @@ from evolute.text.words import count_words, likeness, vocabulary, words
 
 _DATA = re.compile(r"[<>{}|=\[\]$`_]|\t|  ")
 # A parent that speaks of input may get that input from its child.
-_SPEAKS_OF_INPUT = frozenset(
-    """this these following given below attached provided text article paragraph passage sentence sentences story table
-    data code email review list poem document conversation dialogue""".split()  # noqa: SIM905 - a list of words reads as one
+_INPUTS = frozenset(
+    """following given below attached provided text article paragraph passage sentence sentences story table data code
+    email review list poem document conversation dialogue""".split()  # noqa: SIM905 - a list of words reads as one
 )
+_SPEAKS_OF_INPUT = _INPUTS | {"this", "these"}
+INPUT_LOST = 0.7
+"""An input of which more than this share of words is missing has been left out."""
 
 
 def check_instruction(
@@ -39,6 +42,7 @@ def check_instruction(
         or _answered(text, parent, family)
         or _length(text, rules)
         or _likeness(text, parent, ancestors, rules)
+        or _input_lost(text, parent, family)
         or _language(text, parent, root, rules)
     )
 
@@ -129,6 +133,18 @@ def _likeness(text: str, parent: str, ancestors: Iterable[str], rules: Rules) ->
             evidence = {"score": round(score, 4), "limit": rules.like_ancestor, "ancestor": ancestor[:120]}
             return Finding(Reason.LIKE_ANCESTOR, evidence)
     return None
+
+
+def _input_lost(text: str, parent: str, family: str) -> Finding | None:
+    """An in-depth child that speaks of an input which stood below its parent, and has left it out."""
+    task, gap, given = parent.partition("\n\n")
+    if family != "in-depth" or not gap or vocabulary(text).isdisjoint(_INPUTS):
+        return None
+    wanted = vocabulary(given) - vocabulary(task)
+    lost = wanted - vocabulary(text)
+    if len(wanted) < 3 or len(lost) <= INPUT_LOST * len(wanted):
+        return None
+    return Finding(Reason.INPUT_LOST, {"lost": len(lost), "of": len(wanted), "words": sorted(lost)[:8]})
 
 
 def _language(text: str, parent: str, root: str, rules: Rules) -> Finding | None:
