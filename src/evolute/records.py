@@ -128,7 +128,6 @@ class Reason(StrEnum):
     TRUNCATED = "truncated"
     FILTERED = "filtered"
     REJECTED = "rejected"
-    UNPARSABLE = "unparsable"
     REFUSAL = "refusal"
     ANSWERED = "answered"
     COMMENTARY = "commentary"
