@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from evolute import api
-from evolute.errors import InputError
+from evolute.errors import InputError, LedgerError
 from evolute.ledger import Reader
 from evolute.models.loopback import Faults, LoopbackServer
 from evolute.records import Failure, Reason
@@ -220,6 +220,8 @@ def test_bounds_stop_cleanly_and_a_higher_one_resumes(tmp_path, seeds_file):
     assert part.calls == 25
     assert part.stopped == "--max-calls 25 is reached"
     assert part.pending > 0
+    assert api.replay(tmp_path / "run").problems == []
+    assert api.verify(tmp_path / "run").problems == []
     whole = api.evolve(out=tmp_path / "run", limits=api.Limits(calls=10_000))
     assert whole.pending == 0
     assert grow(seeds, tmp_path / "other").calls == whole.calls
@@ -320,6 +322,16 @@ def test_verify_and_replay_find_what_was_tampered_with(tmp_path, seeds_file):
     assert any("known reason" in problem for problem in verified.problems)
     verified, _ = tampered("UPDATE totals SET calls = calls + 1")
     assert any("totals" in problem for problem in verified.problems)
+
+
+def test_other_rules_are_said_and_a_resume_reaches_the_verdicts_anew(tmp_path, seeds_file, monkeypatch):
+    calls = grow(seeds_file(5), tmp_path / "run").calls
+    monkeypatch.setattr("evolute.evolve.session.RULES_VERSION", 999)
+    for check in (api.verify, api.replay):
+        with pytest.raises(LedgerError, match=r"version 1 of the rules.*999.*evolve --out"):
+            check(tmp_path / "run")
+    assert api.evolve(out=tmp_path / "run").calls == calls
+    assert api.verify(tmp_path / "run").ok
 
 
 def test_a_planted_key_is_in_no_file_and_no_output(tmp_path, seeds_file):

@@ -80,6 +80,11 @@ BAD = [
     (Reason.TOO_LONG, "树" * 2100, CHINESE),
     (Reason.TOO_LONG, "Why " + "x" * 20_000 + " is it?", TREES),
     # Unchanged, or nearly so.
+    (
+        Reason.REFUSAL,
+        "I am sorry, I am unable to assist you. You are requested to change your order.",
+        "Say whether the user is satisfied.\n\n- Agent: I am sorry, we will cancel that order for you.",
+    ),
     (Reason.INPUT_LOST, "Use a counterstereotype to finish the sentence.", "Complete it.\n\n..... are better at math."),
     (
         Reason.INPUT_LOST,

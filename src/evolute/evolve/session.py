@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from evolute.errors import InputError, Stopped
+from evolute.errors import InputError, LedgerError, Stopped
 from evolute.evolve.budget import Budget, Metered
 from evolute.evolve.engine import Engine
 from evolute.evolve.lineage import Lineage, Role, Setting
@@ -22,6 +22,7 @@ from evolute.models.recording import Recalled, Recorded
 from evolute.operations import Judge, Operation, load_judge, load_operations, restore, restore_judge, weigh
 from evolute.recipe import ModelSpec, Price, Recipe
 from evolute.records import Seed, tagged_hash
+from evolute.text import RULES_VERSION
 
 ROLES = ("evolver", "judge", "responder")
 
@@ -48,8 +49,18 @@ class Craft:
 
     @classmethod
     def restored(cls, reader: Reader) -> Craft:
-        """As the run last used it, from the texts in its ledger."""
+        """As the run last used it, from the texts in its ledger.
+
+        Raises:
+            LedgerError: the run has not begun, or its verdicts were reached by other rules than this Evolute's.
+        """
         used = orjson.loads(reader.meta("craft") or "{}")
+        if used.get("rules") != RULES_VERSION:
+            raise LedgerError(
+                f"the verdicts in {reader.run} were reached by version {used.get('rules')} of the rules, and this "
+                f"Evolute has version {RULES_VERSION}: `evolute evolve --out {reader.run}` reaches them anew, from the "
+                "recorded calls"
+            )
         operations = {
             name: restore(name, family, reader.template(bytes.fromhex(digest)) or "")
             for name, (family, digest, _) in used["operations"].items()
@@ -62,7 +73,8 @@ class Craft:
     def note(self) -> str:
         """What `restored` needs to know besides the texts."""
         operations = {n: (op.family, op.hash.hex(), self.weights[n]) for n, op in self.operations.items()}
-        return orjson.dumps({"operations": operations, "equality": self.equality.hash.hex()}).decode()
+        known = {"operations": operations, "equality": self.equality.hash.hex(), "rules": RULES_VERSION}
+        return orjson.dumps(known).decode()
 
     def fingerprint(self, recipe: Recipe) -> bytes:
         """Hash of all that decides the data: the recipe's part of it, weights, and the texts."""

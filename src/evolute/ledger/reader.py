@@ -172,6 +172,10 @@ class Reader:
         """Lineages that are finished."""
         return int(next(self.select("SELECT count(*) FROM lineages WHERE why IS NULL"))[0])
 
+    def is_finished(self, position: int) -> bool:
+        """Whether the lineage of the seed at `position` is finished."""
+        return bool(next(self.select("SELECT count(*) FROM lineages WHERE seed = ? AND why IS NULL", position))[0])
+
     def left_over(self) -> Counter[str]:
         """Why lineages were left over, with how many."""
         rows = self.select("SELECT why, count(*) FROM lineages WHERE why IS NOT NULL GROUP BY why")

@@ -58,11 +58,12 @@ def _leak(text: str, parent: str) -> Finding | None:
 
 def _refusal(text: str, parent: str) -> Finding | None:
     found = lexicon.REFUSAL.match(text)
-    if not found and _holds(text, lexicon.AS_AN_AI_SIGNS):
-        found = lexicon.AS_AN_AI.search(text)
-    if not found or found[0].strip().casefold() in parent.casefold():
-        return None
-    return Finding(Reason.REFUSAL, {"words": [found[0].strip()]})
+    if found and not lexicon.REFUSAL.match(parent):
+        return Finding(Reason.REFUSAL, {"words": [found[0].strip()]})
+    found = lexicon.AS_AN_AI.search(text) if _holds(text, lexicon.AS_AN_AI_SIGNS) else None
+    if found and found[0].strip().casefold() not in parent.casefold():
+        return Finding(Reason.REFUSAL, {"words": [found[0].strip()]})
+    return None
 
 
 def _holds(text: str, signs: Sequence[str]) -> bool:
