@@ -18,8 +18,8 @@ def tagged_hash(tag: str, *parts: bytes | str | int) -> bytes:
 
     The parts' lengths stand before them, so that no two different lists of parts run together.
     """
-    data = [part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass") for part in parts]
-    lengths = ",".join([str(len(part)) for part in data]).encode()
+    data = [part if part.__class__ is bytes else str(part).encode("utf-8", "surrogatepass") for part in parts]
+    lengths = ",".join(map(str, map(len, data))).encode()
     return hashlib.blake2b(b"\0".join((lengths, *data)), digest_size=16, person=tag.encode()).digest()
 
 

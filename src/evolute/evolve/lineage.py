@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import orjson
@@ -81,12 +81,12 @@ class Draft:
     respond_call: bytes | None = None
     instruction: str | None = None
 
-    @property
-    def id(self) -> bytes:
-        """Hash of the parent and the call; the seed has its own."""
-        if self.evolve_call is None:
-            return self.parent
-        return tagged_hash("instruction-1", self.parent, self.evolve_call)
+    id: bytes = field(init=False)
+    """Hash of the parent and the call; the seed has its own."""
+
+    def __post_init__(self) -> None:
+        called = self.evolve_call
+        self.id = self.parent if called is None else tagged_hash("instruction-1", self.parent, called)
 
     @property
     def text(self) -> str:

@@ -14,8 +14,10 @@ T = TypeVar("T")
 
 # Chinese and Japanese do not part their words: each character counts as one.
 _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-# For ASCII, splitting at what is neither letter, digit nor underscore: twice as fast as a pattern.
-_ASCII_GAPS = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}
+# For ASCII, a table of bytes: what is neither letter, digit nor underscore parts words. Six times as fast as a pattern.
+_ASCII_TABLE = bytes(
+    ord(chr(code).lower()) if code < 128 and (chr(code).isalnum() or code == ord("_")) else 32 for code in range(256)
+)
 _WORD = re.compile(rf"[{_IDEOGRAPHS}]|[^\W{_IDEOGRAPHS}]+")
 _IDEOGRAPH = re.compile(f"[{_IDEOGRAPHS}]")
 
@@ -42,7 +44,7 @@ def _remembered(function: Callable[[str], T]) -> Callable[[str], T]:
 def words(text: str) -> tuple[str, ...]:
     """The words of `text`, in order, case-folded."""
     if text.isascii():
-        return tuple(text.lower().translate(_ASCII_GAPS).split())
+        return tuple(text.encode().translate(_ASCII_TABLE).decode().split())
     return tuple(_WORD.findall(text.casefold()))
 
 
