@@ -7,6 +7,7 @@ A recipe is resolved from a shipped one or a file, then the run's own when it is
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 import orjson
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from evolute.errors import RecipeError
 from evolute.records import tagged_hash
@@ -25,9 +26,11 @@ RUNTIME_FIELDS = frozenset({
     "connect_timeout", "read_timeout", "total_timeout", "retries", "constrain", "price", "latency",
 })  # fmt: skip
 
+_SECRET_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "cookie"})
+
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)  # it may hold a secret
 
 
 class Price(_Part):
@@ -51,7 +54,8 @@ class ModelSpec(_Part):
     api_key_env: str = "OPENAI_API_KEY"
     """The environment variable that holds the key; the key itself never stands in a recipe."""
     headers: dict[str, str] = Field(default_factory=dict)
-    """Extra HTTP headers. `$NAME` in a value is read from the environment when the call is made."""
+    """Extra HTTP headers. `$NAME` in a value is read from the environment when the call is made. Those that
+    carry secrets (`Authorization`, `x-api-key`, `api-key`, `Cookie`) must hold one: recipes are copied into runs."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
     """Extra fields for the request's body (`{"chat_template_kwargs": {"enable_thinking": false}}`)."""
     send_seed: bool = True
@@ -71,6 +75,17 @@ class ModelSpec(_Part):
     """Overrides the price table. Without either, costs are shown as unknown."""
     latency: float = Field(default=0.0, ge=0)
     """Seconds that a scripted model takes to answer."""
+
+    @field_validator("headers")
+    @classmethod
+    def _secrets_stay_outside(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, value in headers.items():
+            if name.strip().lower() in _SECRET_HEADERS and value.strip() and not re.search(r"\$\w", value):
+                raise ValueError(
+                    f"the header {name!r} holds a secret as it is, which would be copied into every run. "
+                    f"Write $NAME in its value, and put the secret into the environment variable NAME"
+                )
+        return headers
 
     @property
     def identity(self) -> bytes:
@@ -193,6 +208,19 @@ def shipped() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
+def recipe_text(name: str) -> str:
+    """A shipped recipe's file.
+
+    Raises:
+        RecipeError: there is none of that name.
+    """
+    if name not in shipped():
+        near = difflib.get_close_matches(name, shipped(), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise RecipeError(f"no recipe {name!r}: {hint}give a YAML file, or one of {', '.join(shipped())}")
+    return (resources.files("evolute") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
 def load(name_or_path: str | Path) -> dict[str, Any]:
     """Read a recipe's fields from a file, or from the package when it is a shipped recipe's name.
 
@@ -200,12 +228,7 @@ def load(name_or_path: str | Path) -> dict[str, Any]:
         RecipeError: there is no such recipe, or it is not YAML with fields.
     """
     path = Path(name_or_path)
-    if path.is_file():
-        text = path.read_text(encoding="utf-8-sig")
-    elif str(name_or_path) in shipped():
-        text = (resources.files("evolute") / "recipes" / f"{name_or_path}.yaml").read_text(encoding="utf-8")
-    else:
-        raise RecipeError(f"no recipe {str(name_or_path)!r}: give a YAML file, or one of {', '.join(shipped())}")
+    text = path.read_text(encoding="utf-8-sig") if path.is_file() else recipe_text(str(name_or_path))
     try:
         fields = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -267,7 +290,9 @@ def _explain(source: str, problem: dict[str, Any]) -> str:
         remedy = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
         return f"{source}: unknown field {name!r}; {remedy}"
     if problem["type"] == "value_error":
-        return f"{source}: {problem['ctx']['error']}"
+        return f"{source}: {name + ': ' if where else ''}{problem['ctx']['error']}"
+    if where[2:3] == ["headers"]:  # models.NAME.headers: the value may be a secret
+        return f"{source}: {name}: {problem['msg']}"
     return f"{source}: {name}: {problem['msg']}, got {problem['input']!r}"
 
 

@@ -146,6 +146,36 @@ def test_an_instruction_equal_to_its_call_is_stored_once(tmp_path):
         assert next(ledger.reader.select("SELECT instruction FROM candidates"))[0] is None
 
 
+def test_a_value_that_sqlite_cannot_take_is_an_error_and_no_hang(tmp_path):
+    ledger = Ledger(tmp_path)
+    with pytest.raises(LedgerError, match="cannot be written"):
+        record(ledger, Completion("text", usage=Usage(2**70, 0)))
+    with pytest.raises(LedgerError):
+        ledger.flush()
+    ledger.close()
+    with Reader(tmp_path) as reader:
+        assert reader.totals() == []
+
+
+def test_a_closed_ledger_turns_away(tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.close()
+    with pytest.raises(LedgerError, match="closed"):
+        ledger.add_seeds([Seed("late")])
+
+
+def test_an_id_is_found_by_its_beginning_and_an_ambiguous_one_is_said(tmp_path):
+    seeds = [Seed(f"say {n}") for n in range(300)]
+    with Ledger(tmp_path) as ledger:
+        ledger.add_seeds(seeds)
+        for name in ("s1-", "", "i1-"):
+            assert ledger.reader.find(name + seeds[7].id.hex()) == (None if name == "i1-" else (8, seeds[7]))
+        assert ledger.reader.find("zzz") is None
+        assert ledger.reader.find("s1-") is None
+        with pytest.raises(InputError, match="more digits"):
+            ledger.reader.find("s1-" + seeds[7].id.hex()[:1])
+
+
 def test_a_second_writer_is_refused_and_told_who_holds_the_run(tmp_path):
     script = "import sys; from pathlib import Path; from evolute.ledger import Ledger; Ledger(Path(sys.argv[1]))"
     with Ledger(tmp_path):

@@ -8,6 +8,8 @@ import sys
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evolute import api
 from evolute.errors import InputError, LedgerError
@@ -264,6 +266,61 @@ def test_a_plan_is_a_range_around_what_comes_and_its_pilot_is_reused(tmp_path, s
     assert plan.calls.low * 0.97 <= whole.calls <= plan.calls.high * 1.03
     assert plan.cost.low * 0.9 <= whole.cost <= plan.cost.high * 1.1
     assert whole.calls == grow(seeds, tmp_path / "whole").calls
+
+
+def test_planning_never_changes_a_run_that_exists(tmp_path, seeds_file):
+    grow(seeds_file(4), tmp_path / "run", evolve__rounds=1)
+    before = (tmp_path / "run" / "recipe.yaml").read_bytes()
+    with pytest.raises(InputError, match="another --out"):
+        api.plan(out=tmp_path / "run", settings={"evolve.rounds": 3})
+    assert (tmp_path / "run" / "recipe.yaml").read_bytes() == before
+    assert api.status(tmp_path / "run").finished == 4
+
+
+def test_a_cost_cannot_be_bounded_where_part_of_it_is_unknown(tmp_path, seeds_file):
+    async def main():
+        async with LoopbackServer() as server:
+            where = {"models.default.base_url": server.base_url, "models.default.model": "first"}
+            seeds = str(seeds_file(3))
+            limits = api.Limits(calls=4)
+            await asyncio.to_thread(lambda: api.evolve(seeds, out=tmp_path / "run", settings=where, limits=limits))
+
+    asyncio.run(main())
+    priced = {"models.default.model": "second", "models.default.price": {"input": 1, "output": 1}}
+    with pytest.raises(InputError, match="price is unknown"):
+        api.evolve(out=tmp_path / "run", settings=priced, limits=api.Limits(cost=5))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    bounds=st.lists(st.integers(1, 40), max_size=4),
+    rounds=st.integers(1, 3),
+    branches=st.integers(1, 2),
+    attempts=st.integers(1, 2),
+    concurrency=st.integers(1, 9),
+)
+def test_wherever_it_stops_it_resumes_to_the_same_and_replays(
+    tmp_path_factory, bounds, rounds, branches, attempts, concurrency
+):
+    """The property of resume and replay: any stops, any shape of lineage, the same dataset and no call made twice."""
+    folder = tmp_path_factory.mktemp("runs")
+    seeds = folder / "seeds.txt"
+    seeds.write_text("Name a river and its length.\nPlan a trip to the sea.\nExplain how bread rises.\n")
+    shape = {"evolve.rounds": rounds, "evolve.branches": branches, "evolve.attempts": attempts}
+    settings = SCRIPTED | shape | {"models.default.concurrency": concurrency}
+
+    def go(out, limits=None):
+        return api.evolve(str(seeds), out=folder / out, recipe="wizardlm", settings=settings, limits=limits)
+
+    whole = go("whole")
+    for bound in sorted(bounds):
+        go("stopped", api.Limits(calls=bound))
+        assert api.verify(folder / "stopped").problems == []
+        assert api.replay(folder / "stopped").problems == []
+    resumed = go("stopped")
+    assert resumed.calls == whole.calls
+    assert (folder / "stopped" / "dataset.jsonl").read_bytes() == (folder / "whole" / "dataset.jsonl").read_bytes()
+    assert api.replay(folder / "stopped").rebuilt == api.replay(folder / "whole").rebuilt
 
 
 def test_ctrl_c_drains_and_nothing_is_lost(tmp_path, seeds_file):

@@ -36,6 +36,11 @@ operations.command("evolute.cli.operations:show", name="show", help="One operati
 operations.command("evolute.cli.operations:try_", name="try", help="Try one on an instruction.")
 app.command(operations)
 
+recipe = App(name="recipe", help="The shipped recipes.", help_format="plaintext")
+recipe.command("evolute.cli.runs:list_recipes", name="list", help="Their names.")
+recipe.command("evolute.cli.runs:show_recipe", name="show", help="One's file, to copy and change.")
+app.command(recipe)
+
 models = App(name="models", help="Endpoints and the embedded model.", help_format="plaintext")
 models.command("evolute.cli.models:check", name="check", help="What an endpoint can do, and how fast it is.")
 models.command("evolute.cli.install:install", name="install", help="Install the embedded model.")

@@ -26,29 +26,44 @@ API_MODEL = ModelSpec(model="gpt-4.1-mini", base_url="https://api.openai.com/v1"
 def demo(run: Path, seeds: int = 6) -> None:
     """Evolve the first of our seeds with the embedded model, and show what came of it."""
     console = out()
+    evolute = ".venv/bin/evolute" if Path(sys.prefix).name == ".venv" else "evolute"
+    console.print(
+        "A real language model, SmolLM2-135M, evolves six of our seeds inside this process: no key, no network, one to "
+        "three minutes on an idle machine.\nA model of this size shows the machinery, not the quality: read what comes "
+        "as the work of a willing beginner."
+    )
     with resources.as_file(resources.files("evolute") / "recipes" / "data" / "demo.jsonl") as path:
-        command = f"evolute evolve {path.name} --out {run} --limit {seeds}"
+        command = f"{evolute} evolve {_here(path)} --out {run} --limit {seeds}"
         console.print(Rule(Text(command), align="left"))
         summary = pipeline.evolve(
             str(path), out=run, recipe="tiny", seeds=SeedOptions(limit=seeds), watch=watch_on(sys.stderr), say=say
         )
     show_summary(summary, ended=True)
-    console.print(Rule(Text(f"evolute show {run}"), align="left"))
+    console.print(Rule(Text(f"{evolute} show {run}"), align="left"))
     show(run, count=3)
     console.print(Rule(Text("how good is this model as a judge?"), align="left"))
+    console.print("Thirty pairs of instructions of which we know whether the second asks for more than the first:")
     console.print(judge_agreement(pipeline.run_recipe(run)).sentence)
+    console.print(
+        "A judge near guessing drops next to nothing, or anything: use a larger one for a dataset that matters."
+    )
     console.print(Rule(Text("and now"), align="left"))
     priced = cost(Usage(summary.prompt_tokens, summary.completion_tokens), unit_price(API_MODEL))
     for line in (
         f"These {summary.calls:,} calls cost nothing here; on {API_MODEL.model} they would have cost {money(priced)}.",
-        f"The dataset is {run / pipeline.DATASET}. A model of 135M parameters shows the machinery, not quality. Next:",
-        f"  evolute show {run} ID                  one lineage, with every prompt (ids: the dataset's id column)",
-        f"  evolute verify {run}; evolute replay {run}",
-        f"  evolute export {run} --format messages --out train.jsonl",
-        "  evolute plan YOUR.jsonl --out run --base-url URL --model NAME     what yours would cost",
-        "  evolute evolve YOUR.jsonl --out run --base-url URL --model NAME",
+        f"The dataset is {run / pipeline.DATASET}. Next:",
+        f"  {evolute} show {run} ID     one lineage with every prompt (an id as drawn above)",
+        f"  {evolute} verify {run}; {evolute} replay {run}",
+        f"  {evolute} export {run} --format messages --out train.jsonl",
+        f"  {evolute} plan YOUR.jsonl --out run --base-url URL --model NAME     what yours would cost",
+        f"  {evolute} evolve YOUR.jsonl --out run --base-url URL --model NAME",
     ):
         console.print(Text(line))
+
+
+def _here(path: Path) -> Path:
+    """The path as one would type it from here, where it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 if __name__ == "__main__":

@@ -72,11 +72,20 @@ MaxCalls = Annotated[int | None, Parameter(group=_BOUNDS, help="Calls, over all 
 MaxTokens = Annotated[int | None, Parameter(group=_BOUNDS, help="Tokens, prompt and completion, over all sessions.")]
 MaxMinutes = Annotated[float | None, Parameter(group=_BOUNDS, help="Minutes of this session.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="The result as JSON on standard output.")]
+
+
+def _refuse_options(type_: object, value: str | None) -> None:
+    """Keep a mistyped option from being taken for a file now that one may be called -."""
+    if value is not None and value.startswith("-") and value != "-":
+        raise ValueError(f"Unknown option: {value.partition('=')[0]!r}. A file of that name is ./{value}")
+
+
+File = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_refuse_options)]
 Out = Annotated[Path, Parameter(help="The run's folder; made if need be, resumed if it exists.")]
 
 
 def evolve(
-    file: str | None = None,
+    file: File | None = None,
     /,
     *,
     out: Out,
@@ -134,7 +143,7 @@ def evolve(
 
 
 def plan(
-    target: str,
+    target: File,
     /,
     *,
     out: Annotated[Path | None, Parameter(help="The run's folder, which keeps the pilot for `evolve`.")] = None,

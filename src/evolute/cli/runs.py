@@ -1,4 +1,4 @@
-"""Commands on a run: status, show, export, verify, replay."""
+"""Commands on a run (status, show, export, verify, replay), and on the shipped recipes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
+from rich.text import Text
 
 from evolute import pipeline
 from evolute.cli.screen import out as screen
@@ -19,6 +20,7 @@ from evolute.evolve.walking import Walk, walk
 from evolute.ledger import CandidateRow, Reader
 from evolute.ledger.lock import describe, holder
 from evolute.ledger.rows import instruction_name, seed_name
+from evolute.recipe import recipe_text, shipped
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="The result as JSON on standard output.")]
 
@@ -46,7 +48,7 @@ def _fields(summary: pipeline.Summary) -> dict[str, object]:
 
 def show(
     run: Path,
-    id_: Annotated[str | None, Parameter(help="A seed's or an instruction's id, or its beginning.")] = None,
+    id_: Annotated[str | None, Parameter(name="ID", help="A seed's or an instruction's id, or its beginning.")] = None,
     /,
     *,
     count: Annotated[int, Parameter(help="Lineages to draw when no id is given.")] = 3,
@@ -60,6 +62,8 @@ def show(
         id_: A seed's (s1-…) or an instruction's (i1-…) id, or its beginning.
     """
     console = screen()
+    if count < 1:
+        raise InputError(f"--count must be at least 1, got {count!r}")
     with Reader(run) as reader:
         if id_ is None:
             for view in islice(_richest(reader, count), count):
@@ -87,7 +91,8 @@ def _richest(reader: Reader, count: int) -> Iterator[LineageView]:
 def _view(reader: Reader, position: int, again: Walk | None) -> LineageView:
     _, seed = next(reader.seeds(position - 1, count=1))
     rows = list(reader.candidates(position))
-    answer = next((_response(reader, row) for row in rows if row.round == 0), None)
+    root = next((row for row in rows if row.round == 0), None)
+    answer = _response(reader, root) if root else None
     return LineageView(
         seed_id=seed_name(seed.id),
         instruction=seed.text,
@@ -95,6 +100,7 @@ def _view(reader: Reader, position: int, again: Walk | None) -> LineageView:
         line=seed.line,
         response=answer or seed.response,
         nodes=[_node(reader, row, seed.id, again) for row in rows if row.round],
+        reason=root.reason if root else "",
     )
 
 
@@ -180,3 +186,18 @@ def _finish(check: pipeline.Check, json: bool, good: str, bad: str) -> None:
             say(f"… and {check.found - len(check.problems):,} more")
     if not check.ok:
         sys.exit(1)
+
+
+def list_recipes() -> None:
+    """The names of the shipped recipes, each with its first line."""
+    for name in shipped():
+        screen().print(Text(f"{name:10} {recipe_text(name).splitlines()[0].lstrip('# ')}"))
+
+
+def show_recipe(name: str, /) -> None:
+    """Print a shipped recipe: `evolute recipe show wizardlm > mine.yaml`, change it, and give it with --recipe.
+
+    Args:
+        name: The recipe's name.
+    """
+    sys.stdout.write(recipe_text(name))

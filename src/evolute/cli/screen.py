@@ -86,7 +86,9 @@ def show_summary(summary: Summary, *, ended: bool = False) -> None:
     for why, count in summary.left_over.items():
         console.print(Text(printable(f"left over: {count:,} lineages: {why}")))
     if ended and summary.pending:
-        console.print("to go on, run the same command again: nothing recorded is paid for twice")
+        bound = summary.stopped.partition(" ")[0]
+        how = f"with a higher {bound}" if bound.startswith("--max-") else "again"
+        console.print(f"to go on, run the same command {how}: nothing recorded is paid for twice")
     elif (summary.run / DATASET).is_file():
         console.print(Text(f"dataset: {summary.run / DATASET}"))
 
@@ -100,6 +102,9 @@ def _show_verdicts(console: Console, summary: Summary) -> None:
     if summary.dropped:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary.dropped.items())
         console.print(f"dropped {sum(summary.dropped.values()):,}: {reasons}")
+    if summary.seeds_dropped:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary.seeds_dropped.items())
+        console.print(f"seeds without a usable response, so not in the dataset: {reasons}")
     table = Table(box=None, pad_edge=False)
     for heading in ("operation", "kept", "dropped", "tokens", "cost", "cost per kept"):
         table.add_column(heading, justify="left" if heading == "operation" else "right")
@@ -134,6 +139,10 @@ def show_estimate(estimate: Estimate, run: Path) -> None:
         table.add_row("cost", "unknown", "unknown", "unknown")
     else:
         row("cost", estimate.cost, money)
-    row(f"minutes at {estimate.in_flight} in flight", estimate.minutes, lambda value: f"{value:,.1f}")
+    row(f"minutes at {estimate.in_flight} in flight", estimate.minutes, lambda value: f"{value:,.2g}")
+    row(f"minutes at {estimate.pilot_in_flight}, as the pilot", estimate.pilot_minutes, lambda value: f"{value:,.2g}")
     console.print(table)
+    if estimate.cost is None:
+        console.print("for the cost, give a price (dollars per million tokens): ", end="")
+        console.print("--set 'models.default.price={input: 0.4, output: 1.6}'")
     console.print(Text(f"to go on from the pilot: evolute evolve --out {run}"))

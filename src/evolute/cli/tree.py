@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import orjson
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -48,6 +49,8 @@ class LineageView:
     line: int
     response: str | None
     nodes: list[NodeView]
+    reason: str = ""
+    """Why the seed itself is not in the dataset: its response was dropped."""
 
 
 _MARKS = {True: ("✓", "+", "green"), False: ("✗", "x", "red"), None: ("…", "?", "yellow")}
@@ -59,13 +62,15 @@ def draw_lineage(lineage: LineageView, *, prompts: bool = False) -> Tree:
 
     Long texts are cut to a few lines, except with `prompts`, which shows them whole, and every prompt and reply too.
     """
-    head = f"seed {lineage.seed_id} · {lineage.source}:{lineage.line}"
+    head = f"seed {_short(lineage.seed_id, prompts)} · {PurePath(lineage.source).name}:{lineage.line}"
+    if lineage.reason:
+        head += f" · not in the dataset: {lineage.reason}"
     tree = Tree(_Block("●", "*", "bold", head, _texts(lineage.instruction, lineage.response), whole=prompts))
     branches = {lineage.seed_id: tree}
     for node in lineage.nodes:
         mark, plain, colour = _MARKS[node.kept]
         texts = _texts(node.instruction, node.response)
-        block = _Block(mark, plain, colour, _heading(node), texts, whole=prompts, faded=node.kept is False)
+        block = _Block(mark, plain, colour, _heading(node, prompts), texts, whole=prompts, faded=node.kept is False)
         branch = branches.get(node.parent, tree).add(block)
         branches[node.id] = branch
         if prompts:
@@ -74,9 +79,14 @@ def draw_lineage(lineage: LineageView, *, prompts: bool = False) -> Tree:
     return tree
 
 
-def _heading(node: NodeView) -> str:
+def _short(id_: str, whole: bool) -> str:
+    """Enough of an id to name it in a command."""
+    return id_ if whole else id_[:11]
+
+
+def _heading(node: NodeView, whole: bool) -> str:
     attempt = f", attempt {node.attempt + 1}" if node.attempt else ""
-    said = f"{node.operation} · round {node.round}{attempt} · {node.id}"
+    said = f"{node.operation} · round {node.round}{attempt} · {_short(node.id, whole)}"
     if node.kept is None:
         return f"{said} · pending"
     if node.kept:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from evolute.errors import CallFailed, EvoluteError, Stopped
+from evolute.errors import CallFailed, Stopped
 from evolute.evolve.budget import Budget
 from evolute.ledger import Ledger
 from evolute.records import Seed
@@ -37,7 +37,7 @@ class Engine:
         try:
             try:
                 await self._launch(feed)
-            except EvoluteError as error:  # the seeds' fault: what is in flight is paid for, and ends first
+            except Exception as error:  # noqa: BLE001 - the seeds' fault: what is in flight is paid for, and ends first
                 self._fail(error)
             while self._live:
                 self.room.clear()
@@ -69,12 +69,13 @@ class Engine:
 
     async def _one(self, position: int, seed: Seed) -> None:
         try:
-            await self._grow(position, seed)
-            self._ledger.finish(position)
-            self._budget.progress.seeds_done += 1
+            try:
+                await self._grow(position, seed)
+                self._ledger.finish(position)
+                self._budget.progress.seeds_done += 1
+            except CallFailed as error:
+                self._ledger.leave(position, str(error))
         except Stopped:
             pass
-        except CallFailed as error:
-            self._ledger.leave(position, str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is stops the run, is raised by `run`, and is not lost
             self._fail(error)

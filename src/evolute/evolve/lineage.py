@@ -244,9 +244,12 @@ class Lineage:
 
     async def _all(self, growing: list[Coroutine[Any, Any, T]]) -> list[T]:
         """Await all, let every one end (its calls are paid for), then raise the first error."""
-        if len(growing) == 1 or not self._setting.at_once:
-            return [await one for one in growing]
-        results = await asyncio.gather(*growing, return_exceptions=True)
+        if len(growing) == 1:
+            return [await growing[0]]
+        if self._setting.at_once:
+            results = await asyncio.gather(*growing, return_exceptions=True)
+        else:
+            results = [await _outcome(one) for one in growing]
         ended = []
         for result in results:
             if isinstance(result, BaseException):
@@ -270,3 +273,10 @@ def _failed(completion: Completion, *, response: bool) -> Finding:
     if completion.detail:
         said["detail"] = printable(completion.detail[:300])
     return Finding(failure_reason(failure, response=response), said)
+
+
+async def _outcome(one: Coroutine[Any, Any, T]) -> T | Exception:
+    try:
+        return await one
+    except Exception as error:  # noqa: BLE001 - raised by who awaits them all
+        return error

@@ -36,15 +36,20 @@ class LineageUse:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What all lineages will take, those of the pilot included. `minutes` assumes `in_flight` calls at a time."""
+    """What all lineages will take, those of the pilot included.
+
+    `minutes` assumes `in_flight` calls at a time at the latency of the pilot, `pilot_minutes` only as many as it made.
+    """
 
     seeds: int
     pilot: int
     in_flight: int
+    pilot_in_flight: int
     calls: Range
     tokens: Range
     rows: Range
     minutes: Range
+    pilot_minutes: Range
     cost: Range | None
 
 
@@ -80,14 +85,17 @@ def lineage_uses(reader: Reader, prices: Mapping[str, Price | None]) -> list[Lin
 def estimate(uses: Sequence[LineageUse], seeds: int, in_flight: int) -> Estimate:
     """Extrapolate from finished lineages to `seeds` of them, by bootstrap over lineages (Efron 1979, percentiles)."""
     costs = [use.cost for use in uses if use.cost is not None]
+    pilot_in_flight = min(in_flight, len(uses))
     return Estimate(
         seeds=seeds,
         pilot=len(uses),
         in_flight=in_flight,
+        pilot_in_flight=pilot_in_flight,
         calls=_range([use.calls for use in uses], seeds),
         tokens=_range([use.tokens for use in uses], seeds),
         rows=_range([use.kept for use in uses], seeds),
         minutes=_range([use.seconds / in_flight / 60 for use in uses], seeds),
+        pilot_minutes=_range([use.seconds / pilot_in_flight / 60 for use in uses], seeds),
         cost=_range(costs, seeds) if len(costs) == len(uses) else None,
     )
 

@@ -115,6 +115,14 @@ class Session:
         self._engine = Engine(self._grow, ledger, budget, self._window)
 
     async def __aenter__(self) -> Session:
+        try:
+            await self._begin()
+        except BaseException:
+            await self._stack.aclose()  # a model that is open already must not stay open
+            raise
+        return self
+
+    async def _begin(self) -> None:
         recipe = self.recipe
         models: dict[str, Model] = {}
         for name in sorted({recipe.spec(role)[0].model for role in self._roles_used()}):
@@ -127,7 +135,6 @@ class Session:
         self.ledger.add_template(self.craft.equality.hash, "equality", self.craft.equality.text)
         self._setting = make_setting(recipe, self.craft, models, self._emit)
         self.budget.on_close.append(self._closing)
-        return self
 
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
@@ -168,8 +175,14 @@ class Session:
         return recalled
 
     def _window(self) -> int:
-        """Twice what is in flight: then lineages take turns, and none is left alone at the end."""
-        return 2 * sum(pacer.limit for pacer in self.pacers)
+        """Twice what is in flight: then lineages take turns, and none is left alone at the end.
+
+        Where a bound may stop the run before its end, only what is in flight: a few finished lineages are worth more
+        than many begun.
+        """
+        limits = self.budget.limits
+        bounded = any((limits.calls, limits.cost, limits.tokens, limits.minutes))
+        return (1 if bounded else 2) * sum(pacer.limit for pacer in self.pacers)
 
     async def _grow(self, position: int, seed: Seed) -> None:
         await Lineage(self._setting, position, seed).grow()
@@ -177,9 +190,13 @@ class Session:
     def _emit(self, row: CandidateRow, verbatim: bool) -> None:
         self.ledger.judge(row, verbatim=verbatim)
         progress = self.budget.progress
+        if row.round == 0:
+            return
+        if self.recipe.evolve.respond == "last" and row.respond_call is not None:
+            progress.kept -= 1  # its second verdict, now with its answer
         if row.reason:
             progress.dropped[row.reason] += 1
-        elif row.round:
+        else:
             progress.kept += 1
             progress.last = row.instruction or ""
 

@@ -28,19 +28,28 @@ class RunLock:
 
     def __enter__(self) -> RunLock:
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            if fcntl is not None:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not self._taken():
             os.close(self._file)
             raise RunBusy(
                 f"{self.path.parent} is in use by {describe(holder(self.path.parent))}. Wait for it, or stop it; "
                 f"`evolute status {self.path.parent}` shows how far it is"
-            ) from None
+            )
         mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, orjson.dumps(mine), 0)
         return self
+
+    def _taken(self) -> bool:
+        if fcntl is None:
+            return True  # type: ignore[unreachable]
+        for _ in range(20):  # `holder` holds it, too, for an instant
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                time.sleep(0.01)
+            else:
+                return True
+        return False
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

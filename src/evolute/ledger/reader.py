@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -83,7 +84,7 @@ class Reader:
         self.run = run
         if db is None and not (run / LEDGER).is_file():
             raise InputError(
-                f"{str(run)!r} is not a run: it has no {LEDGER}. A run is made by `evolute evolve LEDGER --out RUN`"
+                f"{str(run)!r} is not a run: it has no {LEDGER}. A run is made by `evolute evolve FILE --out RUN`"
             )
         self._db = db or connect(run / LEDGER, write=False)
         if db is None and check_version(self._db) < len(MIGRATIONS):
@@ -143,13 +144,17 @@ class Reader:
             )
         ]
 
-    def tally(self) -> Counter[tuple[int, str, str]]:
-        """How many candidates by (round, operation, reason); the reason is empty for kept ones. Round 0: seeds."""
+    def tally(self, *, finished: bool = False) -> Counter[tuple[int, str, str]]:
+        """How many candidates by (round, operation, reason); the reason is empty for kept ones. Round 0: seeds.
+
+        `finished` leaves out lineages that are under way.
+        """
+        only = "WHERE seed IN (SELECT seed FROM lineages WHERE why IS NULL)" if finished else ""
         return Counter(
             {
                 (round_, operation, reason): count
                 for round_, operation, reason, count in self.select(
-                    "SELECT round, operation, coalesce(reason, ''), count(*) FROM candidates GROUP BY 1, 2, 3"
+                    f"SELECT round, operation, coalesce(reason, ''), count(*) FROM candidates {only} GROUP BY 1, 2, 3"
                 )
             }
         )
@@ -191,12 +196,21 @@ class Reader:
             yield row[0], _seed(row)
 
     def find(self, prefix: str) -> tuple[int, Seed] | None:
-        """The seed whose lineage holds the id that starts with `prefix` (`s1-…` or `i1-…`)."""
-        table, _, digits = prefix.partition("-")
-        column = "SELECT position FROM seeds" if table == "s1" else "SELECT seed FROM candidates"
-        for (position,) in self.select(f"{column} WHERE lower(hex(id)) LIKE ? || '%' LIMIT 1", digits):
-            return next(self.seeds(position - 1, count=1))
-        return None
+        """The seed whose lineage holds the id that starts with `prefix` (`s1-…`, `i1-…`, or the digits alone).
+
+        Raises:
+            InputError: the ids of several lineages start so.
+        """
+        kind, _, digits = prefix.rpartition("-")
+        if kind not in ("", "s1", "i1") or not re.fullmatch("[0-9a-fA-F]{1,32}", digits):
+            return None
+        found: set[int] = set()
+        for name, sql in (("s1", "SELECT position FROM seeds"), ("i1", "SELECT DISTINCT seed FROM candidates")):
+            if kind in ("", name):
+                found |= {row[0] for row in self.select(f"{sql} WHERE hex(id) LIKE ? || '%' LIMIT 2", digits)}
+        if len(found) > 1:
+            raise InputError(f"several lineages have ids that begin with {prefix!r}: give more digits")
+        return next(self.seeds(found.pop() - 1, count=1)) if found else None
 
     def candidates(self, seed: int | None = None) -> Iterator[CandidateRow]:
         """The candidates of one lineage, or of all, in dataset order."""

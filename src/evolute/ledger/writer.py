@@ -95,6 +95,9 @@ class Writer:
         self._closing = True
         self._wake.set()
         self._thread.join()
+        if self.failure is None:
+            self.failure = LedgerError("the ledger is closed")
+            self._turn_away()
 
     def _check(self) -> None:
         if self.failure is not None:
@@ -106,7 +109,15 @@ class Writer:
             self._wake.set()
 
     def _run(self) -> None:
-        db = self._connect()
+        try:
+            db = self._connect()
+            self._serve(db)
+            db.close()
+        except Exception as error:  # noqa: BLE001 - whatever ends this thread must not leave anybody waiting for it
+            self._fail(error)
+            self._turn_away()
+
+    def _serve(self, db: sqlite3.Connection) -> None:
         written = time.monotonic()
         closing = False
         while not closing:
@@ -117,24 +128,19 @@ class Writer:
             self._write(db, self._awaited)
             # What nobody waits for must not stand in the way of what somebody does.
             due = time.monotonic() - written >= UNAWAITED_SECONDS or len(self._unawaited) >= _MOST_ROWS
-            if due or closing or self._jobs:
+            if due or closing:
                 self._write(db, self._unawaited)
                 written = time.monotonic()
             while self._jobs:
-                self._run_job(db, *self._jobs.popleft())
-        db.close()
+                job, future = self._jobs.popleft()
+                self._write(db, self._unawaited)  # a job comes after all that was queued before it
+                self._run_job(db, job, future)
 
     def _write(self, db: sqlite3.Connection, queue: deque[_Row]) -> None:
         """Commit the rows of a queue, and tell those who wait."""
         rows = [queue.popleft() for _ in range(len(queue))]
-        if not rows:
-            return
-        failure = self.failure or self._insert(db, rows)
-        waiting = [future for _, _, future in rows if future is not None]
-        if waiting:
-            # A loop that was stopped in haste waits for nothing any more.
-            with contextlib.suppress(RuntimeError):
-                waiting[0].get_loop().call_soon_threadsafe(_settle, waiting, failure)
+        if rows:
+            _tell(rows, self.failure or self._insert(db, rows))
 
     def _insert(self, db: sqlite3.Connection, rows: list[_Row]) -> LedgerError | None:
         by_insert: dict[Insert, list[Sequence[Any]]] = {}
@@ -148,8 +154,8 @@ class Writer:
                 insert.run(db, values)
             if not alone:
                 db.execute("COMMIT")
-        except sqlite3.Error as error:
-            return self._fail(db, error)
+        except Exception as error:  # noqa: BLE001 - a value that SQLite cannot take is as final as a full disk
+            return self._fail(error, db)
         return None
 
     def _run_job(self, db: sqlite3.Connection, job: Job, future: Future[Any]) -> None:
@@ -160,19 +166,33 @@ class Writer:
             db.execute("BEGIN IMMEDIATE")
             result = job(db)
             db.execute("COMMIT")
-        except sqlite3.Error as error:
-            future.set_exception(self._fail(db, error))
+        except Exception as error:  # noqa: BLE001 - raised where the job was given
+            future.set_exception(self._fail(error, db))
         else:
             future.set_result(result)
 
-    def _fail(self, db: sqlite3.Connection, error: sqlite3.Error) -> LedgerError:
-        if db.in_transaction:
+    def _turn_away(self) -> None:
+        """Tell all who wait that nothing will be written any more."""
+        _tell(list(self._awaited), self.failure)
+        for _, future in self._jobs:
+            future.set_exception(self.failure or LedgerError("the ledger is closed"))
+
+    def _fail(self, error: Exception, db: sqlite3.Connection | None = None) -> LedgerError:
+        if db is not None and db.in_transaction:
             db.execute("ROLLBACK")
         self.failure = LedgerError(
             f"the ledger cannot be written: {error}. Nothing recorded before is lost: make room (or the folder "
             "writable), then run the same command again"
         )
         return self.failure
+
+
+def _tell(rows: Sequence[_Row], failure: LedgerError | None) -> None:
+    waiting = [future for _, _, future in rows if future is not None]
+    if waiting:
+        # A loop that was stopped in haste waits for nothing any more.
+        with contextlib.suppress(RuntimeError):
+            waiting[0].get_loop().call_soon_threadsafe(_settle, waiting, failure)
 
 
 def _settle(waiting: Sequence[asyncio.Future[None]], failure: LedgerError | None) -> None:

@@ -42,11 +42,12 @@ class Check:
             self.problems.append(problem)
 
 
-def replay(run: Path) -> Check:
+def replay(run: str | Path) -> Check:
     """Rebuild the dataset from the seeds, the recipe and the recorded calls, and compare it with the stored one.
 
     `stored` and `rebuilt` are SHA-256 sums over the rows, so that two runs can be compared as well.
     """
+    run = Path(run)
     check = Check()
     with Reader(run) as reader:
         stored, rebuilt = hashlib.sha256(), hashlib.sha256()
@@ -92,8 +93,9 @@ def _compare(old: list[Row], new: list[Row], check: Check) -> None:
         check.report(f"{row.id}: is stored, and does not come out again")
 
 
-def verify(run: Path) -> Check:
+def verify(run: str | Path) -> Check:
     """Check every invariant of a run: the file, each id, each verdict, each row, the totals."""
+    run = Path(run)
     check = Check()
     with Reader(run) as reader:
         for (said,) in reader.select("PRAGMA integrity_check"):

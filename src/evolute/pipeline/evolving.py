@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from evolute.errors import InputError
+from evolute.errors import InputError, RecipeError
 from evolute.evolve.budget import Budget, Limits
 from evolute.evolve.progress import Progress
 from evolute.evolve.session import Craft, Session
@@ -32,7 +32,7 @@ Watch = Callable[[Progress, Callable[[], None]], contextlib.AbstractContextManag
 
 
 def resolve_recipe(
-    run: Path | None = None, recipe: Recipe | str | Path | None = None, settings: Mapping[str, Any] | None = None
+    run: str | Path | None = None, recipe: Recipe | str | Path | None = None, settings: Mapping[str, Any] | None = None
 ) -> Recipe:
     """The recipe of a run: the one named, else the run's own, else a shipped one; with `settings` on top.
 
@@ -46,7 +46,7 @@ def resolve_recipe(
         RecipeError: a field is unknown or has an impossible value.
     """
     settings = settings or {}
-    own = run / "recipe.yaml" if run is not None and _begun(run) else None
+    own = Path(run) / "recipe.yaml" if run is not None and _begun(Path(run)) else None
     if isinstance(recipe, Recipe):
         source: str | Path = recipe.name
         fields = recipe.model_dump(mode="json")
@@ -60,6 +60,8 @@ def resolve_recipe(
         fields = load(source)
     for path, value in settings.items():
         assign(fields, path.split("."), value)
+    if settings.get("models.default.base_url") and not fields.get("models", {}).get("default", {}).get("model"):
+        raise RecipeError("an endpoint needs a model: give --model NAME (`evolute models check URL` lists them)")
     return resolve(fields, str(source))
 
 
@@ -128,6 +130,10 @@ def evolve(
         if ledger.begin(craft.fingerprint(chosen), _notes(chosen, craft)):
             say("the recipe has changed: verdicts are reached anew; of the calls, only those that changed are made")
         budget = Budget(limits or Limits(), _standing(ledger, chosen))
+        if budget.limits.cost is not None and budget.progress.cost is None:
+            raise InputError(
+                f"--max-cost: {run} has calls of a model whose price is unknown; see `evolute status {run}`"
+            )
         try:
             in_loop(
                 lambda: _evolve(ledger, Ingest(ledger, places, options), chosen, craft, budget, pilot, watch, say),
@@ -183,8 +189,8 @@ def _standing(ledger: Ledger, recipe: Recipe) -> Progress:
         completion_tokens=sum(part.completion_tokens for part in totals),
         cost=total_cost(totals, prices_of(recipe, {part.model for part in totals})),
     )
-    for (round_, _, reason), count in reader.tally().items():
-        if reason:
+    for (round_, _, reason), count in reader.tally(finished=True).items():
+        if round_ and reason:
             progress.dropped[reason] += count
         elif round_:
             progress.kept += count

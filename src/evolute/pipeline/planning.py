@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evolute.errors import EvoluteError
+from evolute.errors import EvoluteError, InputError
 from evolute.evolve.budget import Limits
 from evolute.evolve.planning import Estimate, estimate, lineage_uses
+from evolute.evolve.session import Craft
 from evolute.ledger import LEDGER, Reader
 from evolute.pipeline.evolving import Watch, evolve, resolve_recipe
 from evolute.pipeline.summary import prices_of
@@ -43,7 +44,11 @@ def plan(
     grown = 0
     if (run / LEDGER).is_file():
         with Reader(run) as reader:
-            grown = reader.finished_count()
+            before, grown = reader.meta("fingerprint"), reader.finished_count()
+        if grown and before != Craft.of(chosen).fingerprint(chosen).hex():
+            raise InputError(
+                f"this would change the recipe of {run}, and its verdicts with it: plan with another --out"
+            )
     evolve(
         sources,
         out=run,

@@ -11,7 +11,7 @@ import orjson
 
 from evolute.ledger import Reader, Totals
 from evolute.models.prices import cost, unit_price
-from evolute.recipe import ModelSpec, Price, Recipe, load, resolve
+from evolute.recipe import Price, Recipe, load, resolve
 from evolute.records import Usage
 
 
@@ -28,7 +28,12 @@ class OperationUse:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a run stands: `cost` in US dollars, None where a price is unknown; `stopped` says why it is not finished."""
+    """How a run stands.
+
+    `kept` and `dropped` (by reason) count evolved candidates; `seeds_dropped` counts seeds whose own response was
+    dropped, so that they are not in the dataset. `cost` is in US dollars, None where a price is unknown; `stopped`
+    says why a run is not finished.
+    """
 
     run: Path
     seeds: int
@@ -37,6 +42,7 @@ class Summary:
     bad_rows: int
     kept: int
     dropped: Mapping[str, int]
+    seeds_dropped: Mapping[str, int]
     by_round: Sequence[tuple[int, int, int]]
     calls: int
     tries: int
@@ -66,9 +72,9 @@ def run_recipe(run: Path) -> Recipe:
 
 
 def prices_of(recipe: Recipe, models: Iterable[str]) -> dict[str, Price | None]:
-    """Prices by model name: the recipe's own models as it names them, any other by the table."""
+    """Prices by model name, as the recipe's models say; one that has left the recipe counts as unknown."""
     known = {spec.model: unit_price(spec) for spec in recipe.models.values()}
-    return {name: known[name] if name in known else unit_price(ModelSpec(model=name)) for name in models}
+    return {name: known.get(name) for name in models}
 
 
 def total_cost(totals: Sequence[Totals], prices: Mapping[str, Price | None]) -> float | None:
@@ -88,10 +94,11 @@ def summarise(run: Path, reader: Reader) -> Summary:
     seeds = reader.seed_count()
     rows = orjson.loads(reader.meta("rows") or "{}")
     dropped: Counter[str] = Counter()
+    seeds_dropped: Counter[str] = Counter()
     rounds: dict[int, list[int]] = {}
     for (round_, _, reason), count in tally.items():
         if reason:
-            dropped[reason] += count
+            (dropped if round_ else seeds_dropped)[reason] += count
         if round_:
             rounds.setdefault(round_, [0, 0])[1 if reason else 0] += count
     return Summary(
@@ -102,6 +109,7 @@ def summarise(run: Path, reader: Reader) -> Summary:
         bad_rows=int(reader.meta("bad_rows") or 0),
         kept=sum(kept for kept, _ in rounds.values()),
         dropped=dict(dropped.most_common()),
+        seeds_dropped=dict(seeds_dropped.most_common()),
         by_round=[(round_, kept, gone) for round_, (kept, gone) in sorted(rounds.items())],
         calls=sum(part.calls for part in totals),
         tries=sum(part.attempts for part in totals),
