@@ -253,6 +253,29 @@ async def test_retry_after_in_every_form():
         assert low <= caught.value.retry_after <= high
     assert refusals.retry_after({"Retry-After": "soon"}) is None
     assert refusals.retry_after({}) is None
+    assert refusals.retry_after({"retry-after-ms": "soon", "Retry-After": "2"}) == 2
+
+
+@pytest.mark.parametrize("name", ["Retry-After", "retry-after-ms"])
+def test_a_hostile_retry_after_is_no_long_wait(name):
+    for endless in ("inf", "-inf", "nan", "1e999"):
+        assert refusals.retry_after({name: endless}) is None
+    assert refusals.retry_after({name: "1e12"}) == refusals.LONGEST_WAIT
+    assert refusals.retry_after({name: "-5"}) == 0
+
+
+def test_a_date_decades_ahead_is_no_long_wait():
+    assert refusals.retry_after({"Retry-After": "Fri, 01 Jan 2100 00:00:00 GMT"}) == refusals.LONGEST_WAIT
+    assert refusals.retry_after({"Retry-After": f"Fri, 01 Jan {'9' * 30} 00:00:00 GMT"}) is None
+
+
+dates = st.from_regex(r"Fri, [0-9]{1,3} (Jan|Feb|Mar) [0-9]{1,22} [0-9]{1,3}:[0-9]{2}:[0-9]{2} ([+-][0-9]{1,9}|GMT)")
+
+
+@given(st.text(max_size=40) | dates)
+def test_any_retry_after_is_a_short_wait_or_none(value):
+    seconds = refusals.retry_after({"Retry-After": value})
+    assert seconds is None or 0 <= seconds <= refusals.LONGEST_WAIT
 
 
 async def test_max_completion_tokens_where_max_tokens_is_refused():
@@ -374,11 +397,72 @@ def test_bad_keys_and_headers_are_refused_unshown(monkeypatch):
         Http(ModelSpec(base_url="http://localhost/v1", headers={"X": "$NOT_THERE"}))
 
 
+async def test_white_space_around_a_headers_value_is_taken_off(monkeypatch):
+    monkeypatch.setenv("TOK", "planted-secret\r\n")
+    async with LoopbackServer(lambda body: "x") as server, client(server, headers={"X-Team": "$TOK"}) as model:
+        await model.complete(ask())
+    assert server.last_headers["X-Team"] == "planted-secret"
+
+
+@pytest.mark.parametrize("value", ["planted\nsecret", "planted\0secret", "planted\x7fsecret", "planted\udce9secret"])
+def test_a_headers_value_that_http_forbids_is_refused_unshown(value):
+    with pytest.raises(errors.InputError, match="X-Team") as caught:
+        Http(ModelSpec(base_url="http://localhost/v1", headers={"X-Team": value}))
+    assert "planted" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("name", ["", "X Team", "Authorization: Bearer planted", "X-Te\u00e4m", "X\n"])
+def test_a_headers_name_that_http_forbids_is_refused(name):
+    with pytest.raises(errors.InputError, match="a header's name") as caught:
+        Http(ModelSpec(base_url="http://localhost/v1", headers={name: "planted"}))
+    assert "planted" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+@given(st.text(max_size=6), st.text(st.characters(exclude_characters="$"), max_size=6))
+def test_the_client_takes_every_header_that_we_let_through(name, value):
+    said = ""
+    try:
+        Http(ModelSpec(base_url="http://localhost/v1", headers={"X" + name: f"planted{value}"}))._open()
+    except errors.InputError as error:
+        said = str(error)
+    assert "planted" not in said
+
+
 async def test_text_that_is_not_unicode_is_rejected_before_it_is_sent():
     async with LoopbackServer() as server, client(server) as model:
         with pytest.raises(errors.RequestRejected):
             await model.complete(ask("\ud800"))
         assert server.requests == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "counted"),
+    [
+        (7, 7),
+        (2**64 - 1, 2**53),
+        (-3, 0),
+        (12.0, 0),
+        (float("nan"), 0),
+        (float("inf"), 0),
+        (True, 0),
+        ("9", 0),
+        (None, 0),
+    ],
+)
+def test_token_counts_are_whole_and_bounded(said, counted):
+    usage = {"prompt_tokens": said, "completion_tokens": said}
+    details = {
+        "prompt_tokens_details": {"cached_tokens": said},
+        "completion_tokens_details": {"reasoning_tokens": said},
+    }
+    read = wire.decode("chat", chat("x") | {"usage": usage | details}, 0.0).usage
+    assert read == Usage(counted, counted, counted, counted)
+    kinds = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+    message = {"content": [{"type": "text", "text": "x"}], "usage": dict.fromkeys(kinds, said)}
+    read = wire.decode("anthropic", message, 0.0).usage
+    assert read == Usage(min(3 * counted, 2**53), counted, 0, counted)
+    assert type(read.prompt) is int
 
 
 text = st.text(max_size=20)

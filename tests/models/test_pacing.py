@@ -10,7 +10,7 @@ from evolute.models.loopback import Faults, LoopbackServer
 from evolute.models.pacing import Paced
 from evolute.models.scripted import Scripted
 from evolute.recipe import ModelSpec
-from evolute.records import Failure, Message, Request
+from evolute.records import Completion, Failure, Message, Request, Usage
 
 
 def ask(number=0, text="Name a river."):
@@ -134,6 +134,22 @@ async def test_retry_after_is_honoured():
     assert time.monotonic() - started >= 0.15
 
 
+@pytest.mark.parametrize("asked", [1e12, float("inf"), float("nan")])
+async def test_no_retry_after_is_a_wait_of_hours(asked, monkeypatch):
+    loop = asyncio.get_running_loop()
+    delays, later = [], loop.call_later
+
+    def call_later(delay, *rest):
+        delays.append(delay)
+        return later(min(delay, 0.01), *rest)
+
+    monkeypatch.setattr(loop, "call_later", call_later)
+    paced = Paced(Scripted(faults=[errors.RateLimited("slow down", retry_after=asked)]), ModelSpec())
+    assert (await paced.complete(ask())).attempts == 2
+    assert 600 <= max(delays) < 601
+    assert paced._asked_until <= time.monotonic() + 600
+
+
 async def test_a_slot_is_free_while_a_retry_sleeps():
     faults = [errors.RateLimited("slow down", retry_after=30)]
     paced = Paced(Scripted(faults=faults), ModelSpec(concurrency=1))
@@ -156,6 +172,15 @@ async def test_tokens_per_minute_are_kept():
     paced = Paced(Scripted(lambda request: "word " * 400), spec)  # 500 tokens each; 1,000 a second
     started = time.monotonic()
     await many(paced, 2)
+    assert time.monotonic() - started >= 0.2
+
+
+async def test_tokens_per_minute_are_kept_where_the_endpoint_does_not_count():
+    spec = ModelSpec(tokens_per_minute=300_000, concurrency=100)
+    paced = Paced(Scripted(lambda request: Completion(text="x", usage=Usage())), spec)  # 256 each, as estimated
+    started = time.monotonic()
+    for number in range(6):
+        await paced.complete(ask(number))
     assert time.monotonic() - started >= 0.2
 
 

@@ -35,6 +35,8 @@ from evolute.records import Completion, Request
 
 _ANTHROPIC_VERSION = "2023-06-01"
 _IDLE_SECONDS = 15.0  # keep-alive: below the 20 s and more after which servers close, so that we close first
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.1
+_FORBIDDEN = re.compile(r"[^\t\x20-\x7e\x80-\U0010ffff]|[\ud800-\udfff]")  # in a value; RFC 9110, 5.5
 _SHORTEST_SECRET = 8  # shorter "keys" are placeholders (EMPTY, none), and redacting those would eat messages
 
 
@@ -45,7 +47,7 @@ class Http:
     of a request to `spec.base_url`. No proxy is used, and no redirect followed.
 
     Raises:
-        InputError: `base_url` is no URL, or a header names a variable that is not set.
+        InputError: `base_url` is no URL, or a header names a variable that is not set or is none that HTTP allows.
         AuthenticationFailed: the key's variable is unset, and the endpoint is not on this machine or network.
     """
 
@@ -240,11 +242,26 @@ def _key_headers(spec: ModelSpec, key: str) -> dict[str, str]:
 
 
 def _expanded(name: str, value: str) -> str:
-    """A header's value with each `$NAME` read from the environment."""
+    """A header's value with each `$NAME` read from the environment, fit to be sent.
+
+    A value is never shown, for it may be a secret, nor is what follows a name: that may be a value in the wrong place.
+    """
+    good = _NAME.match(name)
+    if good is None or good[0] != name:
+        raise InputError(
+            f"a header's name has characters that HTTP forbids; it begins with {good[0] if good else ''!r}. "
+            f"Write headers as NAME: VALUE."
+        )
 
     def read(found: re.Match[str]) -> str:
         if found[1] not in os.environ:
             raise InputError(f"the header {name!r} wants the environment variable {found[1]}, which is not set")
         return os.environ[found[1]]
 
-    return re.sub(r"\$(\w+)", read, value)
+    expanded = re.sub(r"\$(\w+)", read, value).strip()
+    if _FORBIDDEN.search(expanded):
+        raise InputError(
+            f"the value of the header {name!r} has characters that HTTP forbids (a line's end, say). "
+            f"Check the header, and the variables that it names."
+        )
+    return expanded

@@ -22,6 +22,7 @@ from evolute.errors import (
 )
 from evolute.models import Model
 from evolute.models.control import Concurrency, Counts, Rate
+from evolute.models.refusals import LONGEST_WAIT
 from evolute.models.slots import Slots
 from evolute.recipe import ModelSpec
 from evolute.records import Completion, Request
@@ -163,8 +164,8 @@ class Paced:
     def _succeeded(self, completion: Completion, cost: float) -> None:
         self._counts.succeeded += 1
         self._failures, self._reached = 0, True
-        if cost:
-            usage = completion.usage
+        usage = completion.usage
+        if cost and (usage.prompt or usage.completion):  # else the endpoint does not count, and the estimate stands
             self._slots.refund(cost - usage.prompt - usage.completion)
             self._tokens_out += 0.05 * (usage.completion - self._tokens_out)
 
@@ -173,7 +174,7 @@ class Paced:
         self._failures, self._reached = 0, True
         self._lag += 0.2 * (lag - self._lag)
         if error.retry_after:
-            self._asked_until = max(self._asked_until, monotonic() + error.retry_after)
+            self._asked_until = max(self._asked_until, monotonic() + min(LONGEST_WAIT, error.retry_after))
 
     def _was_lost(self, error: CallFailed) -> None:
         if isinstance(error, Overloaded | TimedOut):
@@ -215,10 +216,10 @@ class Paced:
         return failed > retries or limited > _PATIENCE_WITH_LIMITS * retries
 
     def _delay(self, failure: EvoluteError, count: int) -> float:
-        """Full jitter below a bound that doubles with each failure of the kind; never less than was asked for."""
+        """Full jitter below a bound that doubles with each such failure; never less than was asked for (in reason)."""
         jitter = self._random.random() * min(_LONGEST, _BACKOFF * 2.0 ** min(count - 1, 10))
         asked = failure.retry_after if isinstance(failure, CallFailed) else None
-        return jitter if asked is None else asked + min(jitter, _BACKOFF)
+        return jitter if asked is None else min(LONGEST_WAIT, asked) + min(jitter, _BACKOFF)
 
     # Stopping
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ _UNSUPPORTED = re.compile(
 _CONSTRAINTS = re.compile(r"response_format|json_?\s?schema|output_config|structured|grammar|guided", re.IGNORECASE)
 _SPENT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "insufficient_balance"})
 _MESSAGE_LIMIT = 300
+
+LONGEST_WAIT = 600.0
+"""Seconds that an endpoint can make us wait at a time: asked for more, we ask it again after so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +73,31 @@ def shown(text: str, secrets: Iterable[str]) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from `retry-after-ms`, or Retry-After as seconds or as a date (RFC 9110, 10.2.3)."""
-    milliseconds, after = headers.get("retry-after-ms"), headers.get("Retry-After")
+    """Seconds to wait, from `retry-after-ms`, or Retry-After as seconds or as a date (RFC 9110, 10.2.3).
+
+    At most `LONGEST_WAIT`; None where the endpoint names no time, or none that is finite.
+    """
+    milliseconds, after = _number(headers.get("retry-after-ms")), headers.get("Retry-After", "")
+    seconds = _number(after) if milliseconds is None else milliseconds / 1000
+    if seconds is None:
+        seconds = _until(after)
+    return None if seconds is None else min(max(0.0, seconds), LONGEST_WAIT)
+
+
+def _number(text: str | None) -> float | None:
     try:
-        if milliseconds:
-            return max(0.0, float(milliseconds) / 1000)
-        if after:
-            return max(0.0, float(after))
-    except ValueError:
-        pass
-    try:
-        at = parsedate_to_datetime(after or "")
+        number = float(text or "")
     except ValueError:
         return None
-    return max(0.0, ((at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())
+    return number if math.isfinite(number) else None
+
+
+def _until(date: str) -> float | None:
+    try:
+        at = parsedate_to_datetime(date)
+    except (ValueError, OverflowError):
+        return None
+    return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds()
 
 
 def better_terms(refusal: Refusal, used: Terms, spec: ModelSpec, request: Request) -> Terms | None:

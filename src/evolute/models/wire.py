@@ -18,6 +18,7 @@ PATHS = {"chat": "/chat/completions", "completions": "/completions", "anthropic"
 
 _TRUNCATED = frozenset({"length", "max_tokens", "model_length", "model_context_window_exceeded"})
 _FILTERED = frozenset({"content_filter", "refusal", "safety"})
+_MOST_TOKENS = 2**53  # counts are sums in the ledger and numbers in JSON: what is more is no count
 _ANTHROPIC_MAX_TOKENS = 4096  # the API wants one; this is sent where the recipe has none
 
 
@@ -183,11 +184,13 @@ def _anthropic_answer(data: dict[str, Any]) -> tuple[str | None, str | None, str
 def _anthropic_usage(usage: dict[str, Any]) -> Usage:
     cached = _count(usage.get("cache_read_input_tokens"))
     prompt = _count(usage.get("input_tokens")) + cached + _count(usage.get("cache_creation_input_tokens"))
-    return Usage(prompt, _count(usage.get("output_tokens")), 0, cached)
+    return Usage(_count(prompt), _count(usage.get("output_tokens")), 0, cached)
 
 
 def _count(value: object) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+    if not isinstance(value, int) or isinstance(value, bool):
+        return 0
+    return min(max(value, 0), _MOST_TOKENS)
 
 
 def _named(schema: dict[str, Any]) -> dict[str, Any]:
