@@ -21,9 +21,9 @@ _ASCII_TABLE = bytes(
 _WORD = re.compile(rf"[{_IDEOGRAPHS}]|[^\W{_IDEOGRAPHS}]+")
 _IDEOGRAPH = re.compile(f"[{_IDEOGRAPHS}]")
 
-CACHED, LONGEST_CACHED = 2048, 2000
+CACHED, LONGEST_CACHED = 512, 2000
 """Texts remembered, and the most characters one of them may have: a parent is asked about again when its child comes
-back, a round later. This bounds the memory to some 25 MB."""
+back, a round later. This bounds the memory to some 6 MB."""
 NEW_WORDS = 4
 """With so many words that the other text lacks, a text is never called the same: in 400 words, a new requirement of
 twenty leaves the ratio of characters at 0.97."""
