@@ -56,6 +56,21 @@ BAD_ROWS = [
     ("a.jsonl", b'{"messages": [{"role": "assistant", "content": "a"}]}\n', r"line 2: a conversation without a turn"),
     ("a.jsonl", b'{"messages": [{"role": "tool", "content": "a"}]}\n', r"line 2: a turn by 'tool'; known are user"),
     ("a.jsonl", b'{"messages": [{"role": "user", "content": null}]}\n', r"line 2: a turn's content is null"),
+    *(
+        (
+            "a.jsonl",
+            b'{"messages": [' + earlier + b', {"role": "user", "content": "a"}]}\n',
+            r"line 2: a lone surrogate",
+        )
+        for earlier in (
+            b'{"role": "user", "content": "\\ud800"}, {"role": "assistant", "content": "b"}',
+            b'{"role": "user", "content": "b"}, {"role": "assistant", "content": "\\ud800"}',
+            b'{"role": "system", "content": "\\ud800"}',
+        )
+    ),
+    ("a.jsonl", b'{"prompt": "a", "history": [["b", "\\ud800"]]}\n', r"line 2: a lone surrogate"),
+    ("a.jsonl", b'{"prompt": "a", "history": [["b", "\\u0000"]]}\n', r"line 2: a null byte"),
+    ("a.jsonl", b'{"prompt": "a", "system": "\\ud800"}\n', r"line 2: a lone surrogate"),
     ("a.txt", b"caf\xe9\n", r"line 2: byte 0xe9 at byte 4 of the line is not UTF-8.*iconv"),
     ("a.txt", b"null \0 byte\n", r"line 2: a null byte"),
     ("a.csv", b"one,two,three\n", r"line 3: 3 cells where the header has 2"),

@@ -7,10 +7,12 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
 
 import orjson
 
-from evolute.errors import InputError
+from evolute.errors import InputError, LedgerError, Stopped
 from evolute.ledger import Ledger
 from evolute.records import Seed
 from evolute.seeds import BadRow, SeedOptions, SeedReader
@@ -21,6 +23,7 @@ READ_AHEAD = 20_000
 BAD_ROWS = "bad-rows.jsonl"
 
 _PAGE = 500
+_PATIENCE = 2.0  # seconds that a stopped run waits for the reader to come to its next row
 
 
 class Ingest:
@@ -28,23 +31,27 @@ class Ingest:
 
     def __init__(self, ledger: Ledger, sources: Sequence[str], options: SeedOptions) -> None:
         self._ledger = ledger
-        self._reader = SeedReader(sources, options, self._set_aside) if sources else None
-        self._set_aside_rows: list[BadRow] = []
+        self._sources = sources
+        self._bad_rows = _BadRows(ledger.run / BAD_ROWS)
+        self._reader = SeedReader(sources, options, self._bad_rows.add) if sources else None
         self._moved: Callable[[], object] = lambda: None
-        self._stop = False
         self._thread = threading.Thread(target=self._work, name="evolute-seeds", daemon=True)
         self._told = 0
+        self._older = 0
         self.read = 0
-        self.bad = 0
         self.done = False
         self.failure: BaseException | None = None
 
     def news(self) -> list[str]:
-        """What was recognised since the last time, a sentence for each file, and the bad rows at the end."""
+        """What is new since the last time: a sentence for each file, and at the end what the reading came to."""
+        done = self.done  # looked at first: then nothing is recognised any more
         found = [item.sentence for item in self._reader.recognised] if self._reader else []
+        if done and self._bad_rows.count:
+            found.append(f"{self._bad_rows.count:,} bad rows set aside in {self._bad_rows.path}")
+        if done and self._older:
+            named = ", ".join("standard input" if source == "-" else source for source in self._sources)
+            found.append(f"the run holds {self._older:,} more seeds than {named}, read before; they stay in it")
         found, self._told = found[self._told :], len(found)
-        if self.done and self.bad:
-            found.append(f"{self.bad:,} bad rows set aside in {self._ledger.run / BAD_ROWS}")
         return found
 
     def start(self, moved: Callable[[], object]) -> None:
@@ -55,11 +62,16 @@ class Ingest:
         else:
             self._thread.start()
 
+    def wake(self) -> None:
+        """Make a feed that waits for more seeds look again at whether it should; from any thread."""
+        self._moved()
+
     def close(self) -> None:
-        """Stop reading."""
-        self._stop = True
+        """Stop reading. A thread that waits for a pipe's input is left behind: it ends with the process."""
+        if self._reader is not None:
+            self._reader.stop()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_PATIENCE)
 
     def _unchanged(self, reader: SeedReader) -> bool:
         digest = reader.fingerprint()
@@ -68,7 +80,10 @@ class Ingest:
     def _work(self) -> None:
         try:
             if self._reader is not None:
-                self._read(self._reader)
+                with self._bad_rows:
+                    self._read(self._reader)
+        except Stopped:
+            pass
         except Exception as error:  # noqa: BLE001 - raised again where the feed is awaited
             self.failure = error
         self.done = True
@@ -76,35 +91,57 @@ class Ingest:
 
     def _read(self, reader: SeedReader) -> None:
         before = reader.fingerprint()
+        # Only a run that has seeds can have older ones; their number needs the ids, some 100 bytes each.
+        ids: set[bytes] | None = set() if self._ledger.reader.seed_count() else None
         seeds = iter(reader)
-        while not self._stop and (page := list(islice(seeds, _PAGE))):
+        while page := list(islice(seeds, _PAGE)):
             self._ledger.add_seeds(page)
-            self._write_bad_rows()
             self.read += len(page)
+            if ids is not None:
+                ids.update(seed.id for seed in page)
             self._moved()
-        self._write_bad_rows()
-        if self._stop:
-            return
         if self.read == 0:
-            raise InputError(f"no seed in what was read ({self.bad} bad rows set aside): see --where and --column")
+            bad = self._bad_rows.count
+            raise InputError(f"no seed in what was read ({bad} bad rows set aside): see --where and --column")
+        if ids is not None:
+            self._older = self._ledger.reader.seed_count() - len(ids)
         rows = orjson.loads(self._ledger.reader.meta("rows") or "{}")
         rows[" ".join(item.path for item in reader.recognised)] = self.read
         self._ledger.note("rows", orjson.dumps(rows).decode())
-        self._ledger.note("bad_rows", str(self.bad))
+        self._ledger.note("bad_rows", str(self._bad_rows.count))
         if before is not None:
             self._ledger.note("source", before.hex())
 
-    def _set_aside(self, row: BadRow) -> None:
-        self._set_aside_rows.append(row)
 
-    def _write_bad_rows(self) -> None:
-        rows = self._set_aside_rows
-        if not rows:
-            return
-        with (self._ledger.run / BAD_ROWS).open("ab" if self.bad else "wb") as file:
-            file.writelines(orjson.dumps(row) + b"\n" for row in rows)
-        self.bad += len(rows)
-        rows.clear()
+class _BadRows:
+    """The file of the rows set aside, made anew when the first of a reading comes; each is written as it comes.
+
+    Raises:
+        LedgerError: it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.count = 0
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> _BadRows:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # all is flushed, or its failure is on its way already
+                self._file.close()
+
+    def add(self, row: BadRow) -> None:
+        try:
+            if self._file is None:
+                self._file = self.path.open("wb")
+            self._file.write(orjson.dumps(row) + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise LedgerError(f"cannot write {self.path}: {error.strerror or error}") from None
+        self.count += 1
 
 
 async def feed(
@@ -113,6 +150,8 @@ async def feed(
     counted: Callable[[int], None],
     say: Callable[[str], None],
     at_most: int | None = None,
+    *,
+    stopping: Callable[[], str] = lambda: "",
 ) -> AsyncIterator[tuple[int, Seed]]:
     """Unfinished seeds in reading order, as far as they have been read.
 
@@ -121,10 +160,12 @@ async def feed(
         ingest: what brings them there.
         counted: told the number of distinct seeds once all are read.
         say: told what was recognised in each source, before the first seed comes.
-        at_most: end after so many.
+        at_most: give no more than so many; the feed still ends only when all are read, and counted.
+        stopping: why the run is being stopped, or nothing; the feed ends then. Looked at when `Ingest.wake` is called.
 
     Raises:
         InputError: a row or a file cannot be read.
+        LedgerError: a seed or a bad row cannot be recorded.
     """
     loop = asyncio.get_running_loop()
     moved = asyncio.Event()
@@ -135,7 +176,7 @@ async def feed(
 
     ingest.start(wake)
     after = given = 0
-    while True:
+    while not stopping():
         moved.clear()
         done = ingest.done
         if ingest.failure is not None:
@@ -144,11 +185,12 @@ async def feed(
         if done or ingest.read >= READ_AHEAD:
             for sentence in ingest.news():
                 say(sentence)
-            page = list(ledger.reader.seeds(after, unfinished=True, count=_PAGE))
+            count = _PAGE if at_most is None else min(_PAGE, at_most - given)
+            page = list(ledger.reader.seeds(after, unfinished=True, count=count))
         if done:
             counted(ledger.reader.seed_count())
         for position, seed in page:
-            if given == at_most:
+            if stopping():
                 return
             given += 1
             after = position

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from io import BufferedReader
 from itertools import chain
 from pathlib import Path
-from typing import cast
 
 from evolute.seeds.options import FileProblem
 
@@ -51,7 +50,9 @@ def read_blocks(path: Path | None) -> Iterator[bytes]:
     """
     try:
         if path is None:
-            yield from _utf8(_chunks(cast(BufferedReader, sys.stdin.buffer)))
+            # Not sys.stdin.buffer: Python aborts if, when it ends, a thread still waits in that one for input.
+            with open(sys.stdin.fileno(), "rb", closefd=False) as stream:
+                yield from _utf8(_chunks(stream))
         else:
             with path.open("rb") as stream:
                 yield from _utf8(_chunks(stream))

@@ -74,7 +74,7 @@ class Recognised:
         """One line for the user."""
         used = ", ".join(f"{role} from {column!r}" for role, column in self.columns.items())
         kind = _FORMAT_NAMES.get(self.format, "a hub dataset")
-        return f"{printable(self.path)}: {kind}, {_SHAPE_NAMES[self.shape]}" + (f" ({used})" if used else "")
+        return f"{quoted(self.path)}: {kind}, {_SHAPE_NAMES[self.shape]}" + (f" ({used})" if used else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,8 @@ class FileProblem(SeedError):
         self.line = line
 
 
-def printable(name: str) -> str:
-    """A file's or field's name as it may be shown: escaped where it could steer a terminal."""
+def quoted(name: str) -> str:
+    """A file's or field's name as it may be shown: quoted and escaped where it could steer a terminal."""
     return name if name.isprintable() else repr(name)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from evolute.errors import InputError, SeedError
+from evolute.errors import InputError, SeedError, Stopped
 from evolute.records import Seed, tagged_hash
 from evolute.seeds.hub import hub_rows
 from evolute.seeds.options import (
@@ -23,7 +23,7 @@ from evolute.seeds.options import (
     RowProblem,
     SeedOptions,
     cut,
-    printable,
+    quoted,
 )
 from evolute.seeds.rows import COUNTS_LINES, Rows, open_rows
 from evolute.seeds.shapes import Layout, Shaper, as_mapping, kind_of, likely_column, recognise
@@ -49,6 +49,7 @@ class SeedReader:
         InputError: on construction, an option makes no sense.
         SeedError: on iteration, a source or (without `skip_bad`) a row is wrong.
         MissingExtra: on iteration, a format needs a package that is not installed.
+        Stopped: on iteration, `stop` was called.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class SeedReader:
         self._sources = tuple(sources)
         self._options = options
         self._on_bad = on_bad
+        self._stopped = False
         self._where = [parse_condition(text) for text in options.where]
 
     def __iter__(self) -> Iterator[Seed]:
@@ -77,6 +79,10 @@ class SeedReader:
         if self._options.sample is None:
             return seeds
         return _sampled(seeds, self._options.sample, self._options.sample_seed)
+
+    def stop(self) -> None:
+        """End the iteration, which another thread may be in, with `Stopped` at the next row."""
+        self._stopped = True
 
     def fingerprint(self) -> bytes | None:
         """Hash of the files' paths, sizes and times and of the options; None for standard input, pipes and the hub.
@@ -147,6 +153,8 @@ class SeedReader:
         shown, where, make = place.shown, self._where, Shaper(self._options, layout).seeds
         unit = "line" if kind in COUNTS_LINES else "row"
         for line, row in rows:
+            if self._stopped:  # not merely ended: a sample of half the rows would be another sample
+                raise Stopped("the reading of the seeds was stopped")
             self.rows += 1
             try:
                 if isinstance(row, Broken):
@@ -172,7 +180,7 @@ class SeedReader:
         at = f", {unit} {line}" if line else ""
         shown = f"\n  {cut(text)}" if text else ""
         remedy = "" if fatal else "\nMend it, or set such rows aside with --skip-bad."
-        raise SeedError(f"{printable(source)}{at}: {why}{shown}{remedy}")
+        raise SeedError(f"{quoted(source)}{at}: {why}{shown}{remedy}")
 
 
 def _ahead(rows: Rows) -> tuple[list[tuple[int, Any]], Rows]:

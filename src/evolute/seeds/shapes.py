@@ -176,8 +176,6 @@ class Shaper:
                 f"the instruction has {length:,} characters; it must be below {self._options.max_characters:,}"
             )
         _refuse_unstorable(f"{seed.instruction}{seed.input}{seed.response or ''}{seed.system}")
-        for turn in seed.history:
-            _refuse_unstorable(turn.content)
         return seed
 
     def _conversation(self, turns: list[Any], system: str, source: str, line: int) -> Iterator[Seed]:
@@ -192,7 +190,7 @@ class Shaper:
             before, after = said[:place], said[place + 1 : place + 2]
             rules = [system, *(turn.content for turn in before if turn.role == "system")]
             response = _answer(after[0].content) if after and after[0].role == "assistant" else None
-            history = tuple(turn for turn in before if turn.role != "system")
+            history = _storable(turn for turn in before if turn.role != "system")
             seed = Seed(said[place].content, "", response, "\n\n".join(filter(None, rules)), history, source, line)
             yield self._checked(seed)
 
@@ -230,7 +228,14 @@ def _pairs(history: object, name: str) -> tuple[Message, ...]:
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
             raise RowProblem(f"{name!r} is not a list of [question, answer]")
         turns += (Message("user", pair[0]), Message("assistant", pair[1]))
-    return tuple(turns)
+    return _storable(turns)
+
+
+def _storable(turns: Iterable[Message]) -> tuple[Message, ...]:
+    """Earlier turns, checked before there is a seed: its id is made of their bytes."""
+    history = tuple(turns)
+    _refuse_unstorable("".join(turn.content for turn in history))
+    return history
 
 
 def _instance(instances: object) -> tuple[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolute.errors import SeedError
-from evolute.seeds.options import printable
+from evolute.seeds.options import quoted
 from evolute.seeds.rows import DATA_SUFFIXES
 
 _HUB = "hf:"
@@ -47,7 +47,7 @@ def places(source: str) -> Iterator[Place]:
     elif _may_be_hub(source, path):
         yield Place(source, hub=source)
     else:
-        raise SeedError(f"{printable(source)}: no such file or folder. {_nearest(path)}")
+        raise SeedError(f"{quoted(source)}: no such file or folder. {_nearest(path)}")
 
 
 def _may_be_hub(source: str, path: Path) -> bool:
@@ -77,7 +77,7 @@ def _nearest(path: Path) -> str:
 
 def _within(source: str, folder: Path) -> Iterator[Place]:
     def refuse(error: OSError) -> None:
-        raise SeedError(f"{printable(str(error.filename))}: the folder cannot be read: {error.strerror}") from None
+        raise SeedError(f"{quoted(str(error.filename))}: the folder cannot be read: {error.strerror}") from None
 
     found = False
     for at, folders, names in os.walk(folder, onerror=refuse):
@@ -89,11 +89,11 @@ def _within(source: str, folder: Path) -> Iterator[Place]:
                 _refuse_name(str(path))
                 yield Place(str(path), path, in_folder=True)
     if not found:
-        raise SeedError(f"{printable(source)}: the folder holds no files (hidden ones and READMEs are left out)")
+        raise SeedError(f"{quoted(source)}: the folder holds no files (hidden ones and READMEs are left out)")
 
 
 def _refuse_name(name: str) -> None:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise SeedError(f"{printable(name)}: a file's name that is not UTF-8; rename it") from None
+        raise SeedError(f"{quoted(name)}: a file's name that is not UTF-8; rename it") from None
