@@ -14,7 +14,7 @@ from pathlib import Path
 
 from evolute.seeds.options import FileProblem
 
-BLOCK = 1 << 20
+BLOCK = 1 << 18
 HEAD = 1 << 16  # bytes looked at to tell the format
 LONGEST_ROW = 64 << 20  # a line or row beyond this is a file gone wrong, not data
 
