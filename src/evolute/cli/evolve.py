@@ -138,8 +138,10 @@ def evolve(
         write_json(summary)
     else:
         show_summary(summary, ended=True)
+    if summary.stopped == pipeline.INTERRUPTED:
+        sys.exit(130)
     if summary.pending:
-        sys.exit(130 if summary.stopped == "interrupted" else 4 if summary.stopped else 3)
+        sys.exit(4 if summary.stopped else 3)
 
 
 def plan(

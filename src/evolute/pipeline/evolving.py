@@ -165,13 +165,14 @@ async def _evolve(
 
     with contextlib.ExitStack() as stack:
         stack.callback(ingest.close)
+        budget.on_close.append(lambda why: ingest.wake())
         stack.enter_context(stop_signals(budget))
         stack.enter_context(stop_clock(budget, budget.limits.minutes))
         async with Session(ledger, recipe, craft, budget) as session:
             if watch is not None:
                 stack.enter_context(watch(progress, session.refresh))
             try:
-                await session.run(feed(ledger, ingest, counted, say, pilot))
+                await session.run(feed(ledger, ingest, counted, say, pilot, stopping=lambda: budget.why))
             except asyncio.CancelledError:
                 raise KeyboardInterrupt from None  # the second Ctrl-C
             finally:

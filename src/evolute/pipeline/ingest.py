@@ -23,6 +23,7 @@ READ_AHEAD = 20_000
 BAD_ROWS = "bad-rows.jsonl"
 
 _PAGE = 500
+_COMPARED = 50_000  # seeds of a run up to which a new reading is compared with what it held before
 _PATIENCE = 2.0  # seconds that a stopped run waits for the reader to come to its next row
 
 
@@ -91,8 +92,8 @@ class Ingest:
 
     def _read(self, reader: SeedReader) -> None:
         before = reader.fingerprint()
-        # Only a run that has seeds can have older ones; their number needs the ids, some 100 bytes each.
-        ids: set[bytes] | None = set() if self._ledger.reader.seed_count() else None
+        # Only a run that has seeds can have older ones. Their number needs the ids in memory, so not for a large run.
+        ids: set[bytes] | None = set() if 0 < self._ledger.reader.seed_count() <= _COMPARED else None
         seeds = iter(reader)
         while page := list(islice(seeds, _PAGE)):
             self._ledger.add_seeds(page)
