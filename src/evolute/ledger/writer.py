@@ -121,7 +121,8 @@ class Writer:
         written = time.monotonic()
         closing = False
         while not closing:
-            if self._wake.wait(UNAWAITED_SECONDS) and not self._closing:
+            # Whoever gave a job waits for it alone: no company will come.
+            if self._wake.wait(UNAWAITED_SECONDS) and not (self._closing or self._jobs):
                 time.sleep(GROUP_SECONDS)
             self._wake.clear()
             closing = self._closing
