@@ -173,6 +173,10 @@ class Reader:
         """Distinct seeds."""
         return int(next(self.select("SELECT count(*) FROM seeds"))[0])
 
+    def last_position(self) -> int:
+        """The position of the seed read last; 0 without seeds."""
+        return int(next(self.select("SELECT coalesce(max(position), 0) FROM seeds"))[0])
+
     def finished_count(self) -> int:
         """Lineages that are finished."""
         return int(next(self.select("SELECT count(*) FROM lineages WHERE why IS NULL"))[0])

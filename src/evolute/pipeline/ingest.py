@@ -187,7 +187,10 @@ async def feed(
             for sentence in ingest.news():
                 say(sentence)
             count = _PAGE if at_most is None else min(_PAGE, at_most - given)
+            last = ledger.reader.last_position()
             page = list(ledger.reader.seeds(after, unfinished=True, count=count))
+            if not page:
+                after = max(after, last)  # all up to there are finished: not looked through again
         if done:
             counted(ledger.reader.seed_count())
         for position, seed in page:
