@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from evolute.errors import InputError, RecipeError
+from evolute.errors import InputError, LedgerError, RecipeError
 from evolute.evolve.budget import Budget, Limits
 from evolute.evolve.progress import Progress
 from evolute.evolve.session import Craft, Session
@@ -206,8 +206,11 @@ def _write_recipe(run: Path, recipe: Recipe) -> None:
     path = run / "recipe.yaml"
     text = "# The recipe of this run as it was resolved. Resuming reads it; --set and the flags change it.\n"
     part = path.with_suffix(".part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text + recipe.to_yaml())
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(text + recipe.to_yaml())
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise LedgerError(f"cannot write {path}: {error.strerror}. Nothing recorded before is lost") from None
