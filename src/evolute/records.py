@@ -121,7 +121,7 @@ class Completion:
 
 
 class Reason(StrEnum):
-    """Why a candidate was dropped: the closed list, documented in docs/elimination.md."""
+    """Why a candidate or a row was dropped: the closed list, documented in docs/elimination.md and docs/select.md."""
 
     NULL = "null"
     EMPTY = "empty"
@@ -147,6 +147,20 @@ class Reason(StrEnum):
     RESPONSE_REJECTED = "response-rejected"
     RESPONSE_REFUSAL = "response-refusal"
     RESPONSE_CONTENT_FREE = "response-content-free"
+    RESPONSE_BOILERPLATE = "response-boilerplate"
+    RESPONSE_LANGUAGE = "response-language"
+    REPETITION = "repetition"
+    FORMAT_MISSING = "format-missing"
+    PERSONAL_DATA = "personal-data"
+    SECRET = "secret"
+    CONTAMINATED = "contaminated"
+    DUPLICATE = "duplicate"
+    NEAR_DUPLICATE = "near-duplicate"
+    SEMANTIC_DUPLICATE = "semantic-duplicate"
+    TOO_MANY_TOKENS = "too-many-tokens"
+    OUT_OF_BAND = "out-of-band"
+    OVER_QUOTA = "over-quota"
+    NOT_SAMPLED = "not-sampled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,3 +196,10 @@ class Row:
     source: str
     line: int
     reasoning: str | None = None
+
+    @property
+    def prompt(self) -> str:
+        """All that the answering model is shown: system prompt, turns before, instruction and input, a blank line
+        between them."""
+        before = (self.system, *(turn.content for turn in self.history))
+        return "\n\n".join(part for part in (*before, self.instruction, self.input) if part)
