@@ -18,5 +18,5 @@ class Encoder(Protocol):
     """What decides the vectors (a model with its version), for reports and for what is remembered."""
 
     def encode(self, texts: Sequence[str]) -> NDArray[Any]:
-        """A row per text, in order: (texts, dimensions), float, each of length 1 (all zero for a text without words)."""
+        """A row per text, in order: (texts, dimensions), each of length 1 (all zero for a text without words)."""
         ...

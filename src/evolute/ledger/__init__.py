@@ -4,7 +4,21 @@
 """
 
 from evolute.ledger.reader import LEDGER, Reader
-from evolute.ledger.rows import CallRow, CandidateRow, Totals
+from evolute.ledger.rows import CallRow, CandidateRow, FindingRow, GradeRow, SampleRow, Totals
+from evolute.ledger.selection import LedgerVectors, SelectionReader, SelectionWriter
 from evolute.ledger.store import Ledger
 
-__all__ = ["LEDGER", "CallRow", "CandidateRow", "Ledger", "Reader", "Totals"]
+__all__ = [
+    "LEDGER",
+    "CallRow",
+    "CandidateRow",
+    "FindingRow",
+    "GradeRow",
+    "Ledger",
+    "LedgerVectors",
+    "Reader",
+    "SampleRow",
+    "SelectionReader",
+    "SelectionWriter",
+    "Totals",
+]

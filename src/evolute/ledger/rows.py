@@ -62,6 +62,34 @@ class Calls(NamedTuple):
     reasoning: str | None
 
 
+class FindingRow(NamedTuple):
+    """What a step of the selection found on a row of the dataset; `other` is an earlier row that it is like."""
+
+    row: int
+    reason: str
+    score: float
+    other: int | None
+    evidence: str
+
+
+class GradeRow(NamedTuple):
+    """A mark that a row was given; `value` is None where the grader's reply was none, which `evidence` then holds."""
+
+    row: int
+    value: float | None
+    evidence: str
+    call: bytes | None
+
+
+class SampleRow(NamedTuple):
+    """A further response to a row's instruction, from sample 1 up; `rank` 1 is the best, None where not ranked."""
+
+    row: int
+    sample: int
+    call: bytes
+    rank: int | None
+
+
 def seed_name(digest: bytes) -> str:
     """A seed's id as text."""
     return f"s1-{digest.hex()}"

@@ -61,6 +61,41 @@ def m001_initial(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+@migration
+def m002_selection(db: sqlite3.Connection) -> None:
+    """What the steps of a selection measured, what it dropped and flagged, the grader's marks, and more responses.
+
+    `row` is a row's number in the dataset, from 0 in seed order: it holds as long as the dataset is the one measured,
+    which `steps.key` and the note `selection` say.
+    """
+    for statement in (
+        "CREATE TABLE steps (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, key TEXT NOT NULL, note TEXT)",
+        """CREATE TABLE findings (
+            step INTEGER NOT NULL REFERENCES steps, row INTEGER NOT NULL, reason TEXT NOT NULL, score REAL NOT NULL,
+            other INTEGER, evidence TEXT)""",
+        "CREATE INDEX findings_by_step ON findings (step, row)",
+        # Kept rows have no entry; a dropped row has one, a flagged row one per flag.
+        """CREATE TABLE unselected (
+            row INTEGER PRIMARY KEY, step TEXT NOT NULL, reason TEXT NOT NULL, score REAL NOT NULL, other INTEGER,
+            evidence TEXT)""",
+        """CREATE TABLE flags (
+            row INTEGER NOT NULL, step TEXT NOT NULL, reason TEXT NOT NULL, score REAL NOT NULL, other INTEGER,
+            evidence TEXT)""",
+        "CREATE INDEX flags_by_row ON flags (row)",
+        # `value` is NULL where the grader's reply was none; `evidence` then holds the reply.
+        """CREATE TABLE grades (
+            kind TEXT NOT NULL, row INTEGER NOT NULL, value REAL, evidence TEXT, call BLOB,
+            PRIMARY KEY (kind, row)) WITHOUT ROWID""",
+        # Further responses to a row's instruction; the dataset's own is sample 0. Rank 1 is the best.
+        """CREATE TABLE samples (
+            row INTEGER NOT NULL, sample INTEGER NOT NULL, call BLOB NOT NULL, rank INTEGER,
+            PRIMARY KEY (row, sample)) WITHOUT ROWID""",
+        # Vectors of an endpoint's encoder, by a hash of encoder and text: they are paid for, too.
+        "CREATE TABLE vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID",
+    ):
+        db.execute(statement)
+
+
 def migrate(db: sqlite3.Connection) -> None:
     """Bring a ledger to this version, in one transaction.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import orjson
@@ -159,6 +159,10 @@ class Ledger:
     def leave(self, seed: int, why: str) -> None:
         """Record why a lineage could not be finished; it is tried again when the run is resumed."""
         self._writer.put(_LINEAGE, (seed, why))
+
+    def transact(self, job: Callable[[sqlite3.Connection], object]) -> None:
+        """Run `job` in a transaction of its own, after all that is queued; returns once it is on the disk."""
+        self._writer.call(job)
 
     def flush(self) -> None:
         """Wait until all that is queued is on the disk."""
