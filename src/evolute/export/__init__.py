@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from evolute.errors import InputError
-from evolute.export.atomic import replacing
 from evolute.export.shapes import SHAPES
 from evolute.export.writers import write_json, write_parquet
+from evolute.files import replacing
 from evolute.records import Row
 
 Format = Literal["alpaca", "sharegpt", "messages", "parquet"]

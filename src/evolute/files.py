@@ -1,4 +1,4 @@
-"""A file that appears whole or not at all."""
+"""A file that appears whole or not at all; every stage that writes one for the user uses it."""
 
 from __future__ import annotations
 
