@@ -1,0 +1,122 @@
+"""Recipes as files: read, changed field by field, validated; each error names the field, its value and a remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from evolute.errors import RecipeError
+from evolute.recipe.whole import Recipe
+
+
+def shipped() -> list[str]:
+    """The names of the recipes inside the package."""
+    folder = resources.files("evolute") / "recipes"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def recipe_text(name: str) -> str:
+    """A shipped recipe's file.
+
+    Raises:
+        RecipeError: there is none of that name.
+    """
+    if name not in shipped():
+        near = difflib.get_close_matches(name, shipped(), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise RecipeError(f"no recipe {name!r}: {hint}give a YAML file, or one of {', '.join(shipped())}")
+    return (resources.files("evolute") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def load(name_or_path: str | Path) -> dict[str, Any]:
+    """Read a recipe's fields from a file, or from the package when it is a shipped recipe's name.
+
+    Raises:
+        RecipeError: there is no such recipe, or it is not YAML with fields.
+    """
+    path = Path(name_or_path)
+    text = path.read_text(encoding="utf-8-sig") if path.is_file() else recipe_text(str(name_or_path))
+    try:
+        fields = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{name_or_path}: not valid YAML: {error}") from None
+    if fields is None:
+        return {}
+    if not isinstance(fields, dict):
+        raise RecipeError(f"{name_or_path}: a recipe is a mapping of fields, not {type(fields).__name__}")
+    return fields
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Read `evolve.rounds=3` into its dotted path and its value, which is YAML.
+
+    Raises:
+        RecipeError: there is no `=`, or no field before it.
+    """
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise RecipeError(f"--set wants FIELD=VALUE (evolve.rounds=3), got {text!r}")
+    try:
+        return path.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        return path.strip(), value
+
+
+def assign(fields: dict[str, Any], path: Sequence[str], value: Any) -> None:  # noqa: ANN401 - YAML's own type
+    """Set the field at a path, making the mappings on the way.
+
+    Raises:
+        RecipeError: the path leads through a field that holds no fields.
+    """
+    for name in path[:-1]:
+        inner = fields.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise RecipeError(f"{'.'.join(path)}: {name!r} is not a group of fields")
+        fields = inner
+    fields[path[-1]] = value
+
+
+def resolve(fields: Mapping[str, Any], source: str = "recipe") -> Recipe:
+    """Validate fields into a recipe.
+
+    Raises:
+        RecipeError: names each wrong field, its value, and the nearest known name for an unknown one.
+    """
+    try:
+        return Recipe.model_validate(fields)
+    except ValidationError as error:
+        raise RecipeError("\n".join(_explain(source, dict(problem)) for problem in error.errors())) from None
+
+
+def _explain(source: str, problem: dict[str, Any]) -> str:
+    where = [str(step) for step in problem["loc"]]
+    name = ".".join(where) or "recipe"
+    if problem["type"] == "extra_forbidden":
+        known = _fields_beside(where)
+        near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
+        remedy = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+        return f"{source}: unknown field {name!r}; {remedy}"
+    if problem["type"] == "value_error":
+        return f"{source}: {name + ': ' if where else ''}{problem['ctx']['error']}"
+    if where[2:3] == ["headers"]:  # models.NAME.headers: the value may be a secret
+        return f"{source}: {name}: {problem['msg']}"
+    return f"{source}: {name}: {problem['msg']}, got {problem['input']!r}"
+
+
+def _fields_beside(where: list[str]) -> list[str]:
+    """The names allowed where an unknown field was found."""
+    model: Any = Recipe
+    for step in where[:-1]:
+        if isinstance(model, type) and issubclass(model, BaseModel) and step in model.model_fields:
+            model = model.model_fields[step].annotation
+            if getattr(model, "__origin__", None) is dict:
+                model = model.__args__[1]
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return list(model.model_fields)
+    return []

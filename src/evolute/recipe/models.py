@@ -1,0 +1,118 @@
+"""The parts of a recipe that say who answers: models at endpoints, and the roles that they play."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from evolute.records import tagged_hash
+
+# Fields of a model that change how fast or how dearly an answer comes, never which answer: left out of every id.
+RUNTIME_FIELDS = frozenset({
+    "base_url", "api_key_env", "headers", "concurrency", "requests_per_minute", "tokens_per_minute",
+    "connect_timeout", "read_timeout", "total_timeout", "retries", "constrain", "price", "latency",
+})  # fmt: skip
+
+_SECRET_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "cookie"})
+
+
+class Part(BaseModel):
+    """A group of fields; unknown ones are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)  # it may hold a secret
+
+
+class Price(Part):
+    """US dollars per million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cached: float | None = Field(default=None, ge=0)
+
+
+class ModelSpec(Part):
+    """One model at one endpoint."""
+
+    api: Literal["chat", "completions", "anthropic", "embedded", "scripted"] = "chat"
+    """How to talk to it: an OpenAI-compatible endpoint (`chat`, or plain `completions`), Anthropic's Messages API,
+    the `embedded` SmolLM2, or the offline `scripted` model."""
+    model: str = "smollm2-135m-instruct"
+    """The model's name, as the endpoint knows it."""
+    base_url: str = ""
+    """Where the endpoint is, up to and including its version: `http://localhost:8000/v1`."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """The environment variable that holds the key; the key itself never stands in a recipe."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Extra HTTP headers. `$NAME` in a value is read from the environment when the call is made. Those that
+    carry secrets (`Authorization`, `x-api-key`, `api-key`, `Cookie`) must hold one: recipes are copied into runs."""
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    """Extra fields for the request's body (`{"chat_template_kwargs": {"enable_thinking": false}}`)."""
+    send_seed: bool = True
+    """Send a seed drawn from the run's, so that an endpoint that honours it gives the same answer again."""
+    constrain: Literal["auto", "json_schema", "grammar", "choice", "none"] = "auto"
+    """How the endpoint holds the judge to its two verdicts: a JSON schema, a llama.cpp grammar, vLLM's choice, or not
+    at all. `auto` tries a JSON schema and goes without where it is refused."""
+    concurrency: int | None = Field(default=None, ge=1)
+    """At most so many calls in flight. Unset: adaptive from 8 up to 256; set: starts there, and still backs off."""
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    connect_timeout: float = Field(default=10.0, gt=0)
+    read_timeout: float = Field(default=300.0, gt=0)
+    total_timeout: float = Field(default=600.0, gt=0)
+    retries: int = Field(default=8, ge=0)
+    price: Price | None = None
+    """Overrides the price table. Without either, costs are shown as unknown."""
+    latency: float = Field(default=0.0, ge=0)
+    """Seconds that a scripted model takes to answer."""
+
+    @field_validator("headers")
+    @classmethod
+    def _secrets_stay_outside(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, value in headers.items():
+            if name.strip().lower() in _SECRET_HEADERS and value.strip() and not re.search(r"\$\w", value):
+                raise ValueError(
+                    f"the header {name!r} holds a secret as it is, which would be copied into every run. "
+                    f"Write $NAME in its value, and put the secret into the environment variable NAME"
+                )
+        return headers
+
+    def decisive(self) -> dict[str, Any]:
+        """The fields that decide an answer."""
+        return self.model_dump(mode="json", exclude=set(RUNTIME_FIELDS))
+
+    @property
+    def identity(self) -> bytes:
+        """Hash of what, besides the sampling, decides this model's answers."""
+        return tagged_hash("model-1", orjson.dumps(self.decisive(), option=orjson.OPT_SORT_KEYS))
+
+
+class RoleSpec(Part):
+    """Who plays a role, and how it samples. Unset (null) parameters are not sent."""
+
+    model: str = "default"
+    """A name under `models`."""
+    temperature: float | None = 1.0
+    top_p: float | None = 0.9
+    max_tokens: int | None = Field(default=2048, ge=1)
+    system: str = ""
+    """A system prompt for this role. A seed's own system prompt is shown to the model as well."""
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """The request's sampling fields."""
+        named = {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens}
+        return {name: value for name, value in named.items() if value is not None} | self.extra_body
+
+
+class Roles(Part):
+    """The roles. The evolver's and the responder's sampling are the paper's (WizardLM, §3)."""
+
+    evolver: RoleSpec = RoleSpec()
+    judge: RoleSpec = RoleSpec(temperature=0.0, top_p=None, max_tokens=32)
+    responder: RoleSpec = RoleSpec()
+    grader: RoleSpec = RoleSpec(temperature=0.0, top_p=None, max_tokens=256)
+    """Marks rows that are done (`select.grade`); it has no say in the evolution."""

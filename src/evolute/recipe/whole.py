@@ -1,0 +1,62 @@
+"""The recipe as a whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import yaml
+from pydantic import Field, model_validator
+
+from evolute.recipe.evolving import Evolve, Rules
+from evolute.recipe.models import ModelSpec, Part, Roles, RoleSpec
+from evolute.recipe.selecting import Export, Select, Source
+from evolute.records import tagged_hash
+
+EVOLVING_ROLES = ("evolver", "judge", "responder")
+
+
+class Recipe(Part):
+    """Everything that decides a run."""
+
+    name: str = "wizardlm"
+    out: str = ""
+    """The run's folder, for `evolute run`; empty: `runs/` and the recipe's name."""
+    seed: int = 0
+    """The run seed: every random choice is a hash of it and of the place in the lineage."""
+    models: dict[str, ModelSpec] = Field(default_factory=lambda: {"default": ModelSpec()})
+    roles: Roles = Roles()
+    evolve: Evolve = Evolve()
+    rules: Rules = Rules()
+    seeds: Source = Source()
+    select: Select = Select()
+    export: Export = Export()
+
+    @model_validator(mode="after")
+    def _roles_name_models(self) -> Recipe:
+        for role in (*EVOLVING_ROLES, "grader"):
+            name = getattr(self.roles, role).model
+            if name not in self.models:
+                raise ValueError(f"roles.{role}.model is {name!r}, but models has only {sorted(self.models)}")
+        return self
+
+    def spec(self, role: str) -> tuple[RoleSpec, ModelSpec]:
+        """The role's sampling and the model that plays it."""
+        part: RoleSpec = getattr(self.roles, role)
+        return part, self.models[part.model]
+
+    def to_yaml(self) -> str:
+        """The recipe as a file, every field resolved."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def fingerprint(self, *more: bytes) -> bytes:
+        """Hash of all that decides the evolution, and of `more` (the operations' texts).
+
+        Left out: `RUNTIME_FIELDS`, and all that comes before or after the evolution.
+        """
+        # Where operations lie does not matter: their texts' hashes are among `more`.
+        kept: dict[str, Any] = {"seed": True, "evolve": True, "rules": True, "roles": set(EVOLVING_ROLES)}
+        data = self.model_dump(mode="json", include=kept, exclude={"evolve": {"operation_folders"}})
+        used = sorted({getattr(self.roles, role).model for role in EVOLVING_ROLES})
+        data["models"] = {name: self.models[name].decisive() for name in used}
+        return tagged_hash("recipe-1", orjson.dumps(data, option=orjson.OPT_SORT_KEYS), *more)
