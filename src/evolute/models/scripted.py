@@ -80,8 +80,21 @@ def judged(messages: Iterable[Message], draw: int, choices: tuple[str, ...]) -> 
     return rare if int.from_bytes(_roll(messages, draw)[:2], "little") % 10 == 0 else common
 
 
+def graded(messages: Iterable[Message], draw: int) -> str:
+    """A mark for each numbered item of the last message, or one for the whole: longer texts are given higher ones."""
+    text = _last_user(messages)
+    items = re.split(r"^#\w+ \[\d+\]#$", text, flags=re.MULTILINE)[1:]
+    if not items:
+        return str(1 + min(9, len(text.partition("Question:")[2]) // 60))
+    roll = _roll(messages, draw)
+    marks = (1 + min(4, len(item) // 400) + roll[place % 16] % 2 for place, item in enumerate(items))
+    return "\n".join(f"[{number}] {mark}" for number, mark in enumerate(marks, 1))
+
+
 def evolve_script(request: Request) -> str:
-    """Play evolver, judge or responder, deterministically from the messages and the draw."""
+    """Play evolver, judge, responder or grader, deterministically from the messages and the draw."""
+    if request.role == "grader":
+        return graded(request.messages, request.draw)
     if request.choices:
         return judged(request.messages, request.draw, request.choices)
     play = evolved if request.role == "evolver" else answered

@@ -18,7 +18,9 @@ import yaml
 
 from evolute.errors import OperationError
 
-FAMILIES = ("in-depth", "in-breadth", "code", "judge")
+QUESTIONS = ("judge", "grader")
+"""Families of files that ask about instructions rather than rewrite them."""
+FAMILIES = ("in-depth", "in-breadth", "code", *QUESTIONS)
 # In the order in which a resolved file is written out and hashed.
 SECTIONS = (
     "Template", "Method", "Conversation", "Short template", "Short answer", "Example", "Variants", "Demonstrations",

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from evolute.errors import InputError, RecipeError
-from evolute.operations.files import OperationFile, read_file
-from evolute.operations.prompts import Judge, Operation, make_judge, make_operation
+from evolute.operations.files import QUESTIONS, OperationFile, read_file
+from evolute.operations.prompts import Grader, Judge, Operation, make_grader, make_judge, make_operation
 
 SHIPPED = Path(__file__).parent
 EQUALITY_PAIRS = SHIPPED / "judges" / "equality_pairs.jsonl"
@@ -21,8 +21,8 @@ EQUALITY_PAIRS = SHIPPED / "judges" / "equality_pairs.jsonl"
 def load_operations(folders: Sequence[Path] = ()) -> dict[str, Operation]:
     """All operations by name, sorted: the shipped ones, then each folder's; where a name recurs, the last wins.
 
-    A folder is read with its subfolders. Files named README or starting with `_` are not operations; judges are left
-    to `load_judge`.
+    A folder is read with its subfolders. Files named README or starting with `_` are not operations; judges and
+    graders are left to `load_judge` and `load_grader`.
 
     Raises:
         OperationError: a file is not an operation; two files of one folder have one name.
@@ -40,12 +40,16 @@ def load_judge(name: str = "equality", folders: Sequence[Path] = ()) -> Judge:
     Raises:
         InputError: there is none.
     """
-    judges: dict[str, OperationFile] = {}
-    for folder in (SHIPPED, *folders):
-        judges |= {str(file.header.get("name")): file for file in _files(folder) if _is_judge(file)}
-    if name not in judges:
-        raise InputError(f"no judge {name!r}; there are: {', '.join(sorted(judges))}")
-    return make_judge(judges[name])
+    return make_judge(_question("judge", name, folders))
+
+
+def load_grader(name: str, folders: Sequence[Path] = ()) -> Grader:
+    """The grader of that name; a user's folder wins over the shipped one.
+
+    Raises:
+        InputError: there is none.
+    """
+    return make_grader(_question("grader", name, folders))
 
 
 def weigh(
@@ -95,7 +99,7 @@ def choose(operations: Mapping[str, Operation], weights: Mapping[str, float], ke
 def _folder(folder: Path) -> dict[str, Operation]:
     found: dict[str, Operation] = {}
     for file in _files(folder):
-        if _is_judge(file):
+        if file.header.get("family") in QUESTIONS:
             continue
         operation = make_operation(file)
         if other := found.get(operation.name):
@@ -104,8 +108,13 @@ def _folder(folder: Path) -> dict[str, Operation]:
     return found
 
 
-def _is_judge(file: OperationFile) -> bool:
-    return file.header.get("family") == "judge"
+def _question(family: str, name: str, folders: Sequence[Path]) -> OperationFile:
+    found: dict[str, OperationFile] = {}
+    for folder in (SHIPPED, *folders):
+        found |= {str(f.header.get("name")): f for f in _files(folder) if f.header.get("family") == family}
+    if name not in found:
+        raise InputError(f"no {family} {name!r}; there are: {', '.join(sorted(found))}")
+    return found[name]
 
 
 def _files(folder: Path) -> Iterator[OperationFile]:

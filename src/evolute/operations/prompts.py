@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evolute.operations.files import (
+    QUESTIONS,
     Demonstration,
     OperationFile,
     parse_demonstrations,
@@ -20,7 +21,7 @@ from evolute.operations.files import (
 )
 from evolute.records import Message, tagged_hash
 
-_SLOT = re.compile(r"\{(method|examples|conversation|turns|variant|instruction|rewrite|first|second)\}(\n*)")
+_SLOT = re.compile(r"\{(method|examples|conversation|turns|variant|instruction|rewrite|first|second|items)\}(\n*)")
 _SPEAKERS = {"system": "System", "user": "User", "assistant": "Assistant"}
 
 
@@ -140,6 +141,25 @@ class Judge:
         return (Message("user", self._prompt.template.fill(values)),)
 
 
+@dataclass(frozen=True, slots=True)
+class Grader:
+    """A question about rows that are done, answered with marks."""
+
+    name: str
+    source: str
+    path: str
+    text: str
+    hash: bytes
+    _prompt: _Prompt = field(repr=False, compare=False)
+
+    def messages(
+        self, instruction: str = "", items: str = "", *, system: str = "", history: Sequence[Message] = ()
+    ) -> tuple[Message, ...]:
+        """The conversation that asks a model for marks on an instruction, on numbered items, or on both."""
+        said = {"instruction": instruction, "items": items, "conversation": self._prompt.context(system, history)}
+        return (Message("user", self._prompt.template.fill(said)),)
+
+
 def make_operation(file: OperationFile) -> Operation:
     """Make an operation of a resolved file.
 
@@ -149,8 +169,8 @@ def make_operation(file: OperationFile) -> Operation:
     for name in ("name", "family"):
         if name not in file.header:
             raise file.error(f"the header has no {name!r}")
-    if file.header["family"] == "judge":
-        raise file.error("a judge is not an operation; see evolute.operations.load_judge")
+    if (family := file.header["family"]) in QUESTIONS:
+        raise file.error(f"a {family} is not an operation; see evolute.operations.load_{family}")
     text, prompt = _compile(file, ("instruction",))
     header = file.header
     return Operation(
@@ -180,6 +200,20 @@ def make_judge(file: OperationFile) -> Judge:
     if missing := [choice for choice in judge.choices if choice not in asked]:
         raise file.error(f"Template must name the verdicts {judge.choices}; {missing[0]!r} is missing")
     return judge
+
+
+def make_grader(file: OperationFile) -> Grader:
+    """Make a grader of a resolved file.
+
+    Raises:
+        OperationError: it is not a grader, or its template shows neither an instruction nor items.
+    """
+    if file.header.get("family") != "grader":
+        raise file.error(f"family must be 'grader', got {file.header.get('family')!r}")
+    shown = [slot for slot in ("instruction", "items") if f"{{{slot}}}" in file.sections.get("Template", "")]
+    text, prompt = _compile(file, tuple(shown or ("instruction",)))
+    name, source = file.header.get("name", ""), file.header.get("source", "")
+    return Grader(name, source, file.path, text, tagged_hash("operation-1", text), prompt)
 
 
 def restore(name: str, family: str, text: str) -> Operation:
