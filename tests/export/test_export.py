@@ -146,12 +146,12 @@ def test_parquet_without_pyarrow_is_a_missing_extra(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("format", "name", "said"),
     [
-        ("alpaca", "a.parquet", r"a\.parquet.*alpaca.*\.json, \.jsonl"),
+        ("alpaca", "a", r"a: the name does not say what the file is.*\.jsonl, \.json .*or \.parquet"),
         ("messages", "a.csv", r"not called \.csv"),
         ("parquet", "a.jsonl", r"a\.jsonl.*parquet.*use \.parquet"),
         ("parquet", "a.parquet.gz", r"not called \.gz"),
         ("alpaca", "a.parquet.gz", r"alpaca"),
-        ("csv", "a.csv", r"unknown format 'csv'.*alpaca, sharegpt, messages, parquet"),
+        ("csv", "a.csv", r"unknown format 'csv'.*alpaca, sharegpt, messages, .*parquet"),
         ("alpaca", "nowhere/a.json", r"no folder .*nowhere"),
         ("alpaca", ".", r"is a folder"),
     ],

@@ -17,9 +17,11 @@ from evolute.cli.screen import say, show_summary, write_json
 from evolute.cli.tree import LineageView, NodeView, draw_lineage
 from evolute.errors import InputError
 from evolute.evolve.walking import Walk, walk
+from evolute.export import Format, is_folder
 from evolute.ledger import CandidateRow, Reader
 from evolute.ledger.lock import describe, holder
 from evolute.ledger.rows import instruction_name, seed_name
+from evolute.pipeline.reading import export_folder
 from evolute.recipe import recipe_text, shipped
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="The result as JSON on standard output.")]
@@ -137,21 +139,48 @@ def export(
     run: Path,
     /,
     *,
-    format: Annotated[Literal["alpaca", "sharegpt", "messages", "parquet"], Parameter(help="The shape of the rows.")],
-    out: Annotated[Path, Parameter(help="The file; .json, .jsonl (also .gz) or .parquet.")],
+    format: Annotated[Format, Parameter(help="The shape of the rows.")] = "messages",
+    out: Annotated[Path, Parameter(help="A file (.jsonl, .json, also .gz, or .parquet) or else a folder to publish.")],
+    validation: Annotated[
+        float, Parameter(help="Hold out this share of the lineages (0.05), or at least so many rows (500). Folder.")
+    ] = 0,
+    seed: Annotated[int, Parameter(help="Another seed holds out other lineages.")] = 0,
+    shards: Annotated[int | None, Parameter(help="Files of training rows, nearly equal. Folder.")] = None,
+    rows_per_shard: Annotated[int | None, Parameter(help="Rows of a file, 100,000 by default. Folder.")] = None,
+    container: Annotated[
+        Literal["parquet", "jsonl", "json", "jsonl.gz", "json.gz"], Parameter(help="What a folder's files are.")
+    ] = "parquet",
     seeds: Annotated[bool, Parameter(help="Include the seeds themselves.")] = True,
     lineage: Annotated[bool, Parameter(help="Include where each row comes from.")] = True,
     reasoning: Annotated[
         bool, Parameter(negative="", help="Include reasoning content, where a model gave any.")
     ] = False,
 ) -> None:
-    """Write the dataset in seed order.
+    """Write the dataset in seed order: one file, or a folder with shards, splits and a dataset card.
 
     Args:
         run: The run's folder.
     """
-    rows = pipeline.export(run, format, out, seeds=seeds, lineage=lineage, reasoning=reasoning)
-    say(f"{rows:,} rows written to {out}")
+    several = bool(validation or shards or rows_per_shard)
+    if not is_folder(out, several=several):
+        rows = pipeline.export(run, format, out, seeds=seeds, lineage=lineage, reasoning=reasoning)
+        say(f"{rows:,} rows written to {out}")
+        return
+    splits = export_folder(
+        run,
+        format,
+        out,
+        container=container,
+        shards=shards,
+        rows_per_shard=rows_per_shard,
+        validation=validation,
+        seed=seed,
+        seeds=seeds,
+        lineage=lineage,
+        reasoning=reasoning,
+    )
+    counts = ", ".join(f"{rows:,} rows of {split}" for split, rows in splits.items())
+    say(f"{counts} written to {out}, with a card in {out / 'README.md'}")
 
 
 def verify(run: Path, /, *, json: Json = False) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from evolute.export import Format
+from evolute.export import CardFacts, Format
 from evolute.export import export as write
+from evolute.export import export_folder as write_folder
 from evolute.ledger import Reader
 from evolute.pipeline.summary import Summary, summarise
 from evolute.records import Row
@@ -42,8 +43,9 @@ def export(
 
     Args:
         run: the run's folder.
-        format: `alpaca`, `sharegpt`, `messages` or `parquet`.
-        out: the file; it is replaced as a whole or not at all.
+        format: `alpaca`, `sharegpt`, `messages`, `prompt-completion`, `prompt-completion-text`, `rows` or `parquet`.
+        out: the file, its suffix saying what it is (`.jsonl`, `.json`, `.parquet`; `.gz`); it is replaced as a whole or
+            not at all.
         seeds: include the seeds themselves.
         lineage: include where each row comes from.
         reasoning: include reasoning content, where a model gave any.
@@ -52,3 +54,39 @@ def export(
         InputError: there is no run, or the file's suffix contradicts the format.
     """
     return write(dataset(run, seeds=seeds), format, Path(out), lineage=lineage, reasoning=reasoning)
+
+
+def export_folder(
+    run: str | Path,
+    format: Format,
+    out: str | Path,
+    *,
+    container: str = "parquet",
+    shards: int | None = None,
+    rows_per_shard: int | None = None,
+    validation: float = 0,
+    seed: int = 0,
+    seeds: bool = True,
+    lineage: bool = True,
+    reasoning: bool = False,
+    facts: CardFacts | None = None,
+    figures: Sequence[Path] = (),
+) -> dict[str, int]:
+    """Write the dataset of a run as a folder to load or publish; returns the rows of each split.
+
+    The arguments are those of `export` and of `evolute.export.export_folder`.
+    """
+    return write_folder(
+        dataset(run, seeds=seeds),
+        format,
+        Path(out),
+        container=container,
+        shards=shards,
+        rows_per_shard=rows_per_shard,
+        validation=validation,
+        seed=seed,
+        lineage=lineage,
+        reasoning=reasoning,
+        facts=facts,
+        figures=figures,
+    )
