@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,8 +24,8 @@ COMMON = 10
 """A gram that more than so many different items of a corpus share is a turn of phrase, and counts for nothing. GPT-3's
 decontamination (arXiv:2005.14165, appendix C) draws the line at the same number, for documents of the training set."""
 PLAIN = 4
-"""A telling gram has at least so many words of two letters or more, of its eight: "1 2 3 4 5 6 7 8" and "for i in range
-n for j in" are in everybody's texts."""
+"""A telling gram has at least so many different words of two letters or more among its eight: "1 2 3 4 5 6 7 8" and
+"for i in range n for j in" are in everybody's texts."""
 FOLDER = Path(__file__).parent
 SCHEME = f"1-{WORDS}-{SHORTEST}-{BITS}-{COMMON}-{PLAIN}"
 """What the stored hashes were made by: raised with `words` or the hash."""
@@ -161,8 +161,6 @@ def hash_items(items: Iterable[tuple[str, str]]) -> Hashed:
     keys, counts, plain = [np.zeros(0, dtype=np.uint64)], [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=bool)]
     for begin, end in batches(texts):
         batch = grams(texts[begin:end])
-        letters = [len(word) > 1 and word.isalpha() for text in texts[begin:end] for word in words(text)]
-        upto = np.cumsum([0, *letters, *[0] * WORDS])
         length = np.diff(batch.first)
         spans = gram_counts(length)
         last = np.cumsum(spans)
@@ -174,12 +172,21 @@ def hash_items(items: Iterable[tuple[str, str]]) -> Hashed:
         found[long], found[short] = batch.keys[places[long]], batch.short_keys
         keys.append(found)
         counts.append(length)
-        plain.append(~long | (upto[places + WORDS] - upto[places] >= PLAIN))
+        plain.append(np.array([enough for text in texts[begin:end] for enough in _plain(words(text))], dtype=bool))
     total, all_keys = np.concatenate(counts).astype(np.uint32), np.concatenate(keys)
     telling = np.concatenate(plain) & ~_common(all_keys, total)
     digest = hashlib.sha256("\n".join(different).encode()).hexdigest()[:16]
     ids = [number for number, _ in different.values()]
     return Hashed(ids, total, all_keys, telling, digest, texts)
+
+
+def _plain(said: Sequence[str]) -> Iterator[bool]:
+    """Whether each gram of a text has `PLAIN` words; a text that is one gram as a whole needs none."""
+    if SHORTEST <= len(said) < WORDS:
+        yield True
+    plain = [word if len(word) > 1 and word.isalpha() else "" for word in said]
+    for begin in range(len(said) - WORDS + 1):
+        yield len({*plain[begin : begin + WORDS]} - {""}) >= PLAIN
 
 
 def _common(keys: Keys, counts: NDArray[np.uint32]) -> NDArray[np.bool_]:

@@ -1,0 +1,91 @@
+"""Contamination as a step of selecting: which rows, on which side, with both texts."""
+
+from dataclasses import replace
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evolute.records import Message, Reason, Row
+from evolute.select.contamination import ROWS, Contamination, contamination
+from evolute.text.contamination import Corpora
+from evolute.text.corpora import Corpus
+
+QUESTION = (
+    "A ferry leaves the harbour of Visby every ninety minutes; how often does it sail between dawn and noon in June?"
+)
+SIMILAR = "A ferry leaves the harbour of Visby every ninety minutes; what does a ticket for three children cost?"
+OTHER = "Name the tools that a lighthouse keeper needs to polish a lens of the first order without scratching it."
+PLAIN = Row(
+    id="i1-0", parent="s1-0", root="s1-0", round=1, operation="deepen", instruction="Explain tides to a child.",
+    input="", response="The moon pulls the sea.", system="", history=(), evolver="m", judge="m", responder="m", source="a",
+    line=1,
+)  # fmt: skip
+
+
+def corpora():
+    ferries = Corpus.of("ferries", [("f1", QUESTION), ("f2", SIMILAR)])
+    return Corpora([ferries, Corpus.of("lights", [("l1", OTHER)])])
+
+
+def test_both_sides_are_looked_at_and_named():
+    rows = [
+        PLAIN,
+        replace(PLAIN, instruction=f"Solve this. {QUESTION}"),
+        replace(PLAIN, response=f"First: {OTHER}"),
+        replace(PLAIN, instruction="Answer the question.", input=OTHER, response=QUESTION.upper()),
+        replace(PLAIN, response=None),
+    ]
+    hits = contamination(rows, corpora())
+    assert hits.count == 5
+    found = [(hit.row, hit.evidence["side"], hit.evidence["corpus"], hit.evidence["item"]) for hit in hits.hits]
+    assert found == [
+        (1, "instruction", "ferries", "f1"),
+        (2, "response", "lights", "l1"),
+        (3, "instruction", "lights", "l1"),
+        (3, "response", "ferries", "f1"),
+    ]
+    assert {hit.reason for hit in hits.hits} == {Reason.CONTAMINATED}
+    evidence = hits.hits[0].evidence
+    assert (evidence["text"], evidence["item_text"]) == (QUESTION.rstrip("?"), QUESTION)
+    assert (evidence["words"], evidence["share"], evidence["items"]) == (21, 1.0, 2)
+    assert orjson.dumps([dict(hit.evidence) for hit in hits.hits])
+
+
+def test_one_measure_serves_every_threshold():
+    nine = " ".join(QUESTION.split()[:9]) + ", said the captain."
+    hits = contamination([replace(PLAIN, instruction=nine), replace(PLAIN, instruction=QUESTION), PLAIN], corpora())
+    assert [hits.select(threshold).kept for threshold in (8, 10, 22)] == [[2], [0, 2], [0, 1, 2]]
+    assert contamination([replace(PLAIN, instruction=nine)], corpora(), floor=13).hits == []
+
+
+def test_the_turns_before_are_not_the_rows_own():
+    row = replace(PLAIN, system=OTHER, history=(Message("user", QUESTION), Message("assistant", OTHER)))
+    assert contamination([row], corpora()).hits == []
+
+
+@given(st.lists(st.sampled_from([QUESTION, SIMILAR, OTHER, "Explain tides."]), max_size=8), st.integers(1, 4))
+def test_what_is_found_on_a_row_depends_on_that_row_alone(texts, size):
+    rows = [replace(PLAIN, instruction=text) for text in texts]
+    found = Contamination(corpora())
+    for begin in range(0, len(rows), size):
+        found.add(rows[begin : begin + size])
+    assert found.hits() == contamination(rows, corpora())
+    for number, row in enumerate(rows):
+        alone = contamination([row], corpora()).hits
+        assert [replace(hit, row=number) for hit in alone] == [hit for hit in found.hits().hits if hit.row == number]
+
+
+def test_rows_stream_in():
+    rows = (
+        replace(PLAIN, instruction=QUESTION if number % ROWS == 7 else "Explain.") for number in range(2 * ROWS + 9)
+    )
+    hits = contamination(rows, corpora())
+    assert hits.count == 2 * ROWS + 9
+    assert [hit.row for hit in hits.hits] == [7, ROWS + 7, 2 * ROWS + 7]
+
+
+def test_a_floor_that_the_index_does_not_know():
+    with pytest.raises(ValueError, match="from 8 words up"):
+        contamination([PLAIN], corpora(), floor=5)
