@@ -1,8 +1,8 @@
 """A real HTTP server on this machine that speaks the APIs and misbehaves on demand: what tests and benchmarks talk to.
 
-It answers OpenAI's chat and plain completions, Anthropic's Messages, and `/v1/models`, from a rule that is a function
-of the model, the messages and the seed alone. `python -m evolute.models.loopback --help` runs it as a process of its
-own; `/stats` tells what it has seen.
+It answers OpenAI's chat, plain completions and embeddings, Anthropic's Messages, and `/v1/models`, from a rule that is
+a function of the model, the messages and the seed alone. `python -m evolute.models.loopback --help` runs it as a
+process of its own; `/stats` tells what it has seen.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class LoopbackServer:
             return _reply(self.stats() | ({"by_prompt": dict(self.prompts)} if "prompts" in request.query else {}))
         if path.endswith("/models"):
             return _reply({"object": "list", "data": [{"id": name} for name in self._models or ("loopback",)]})
-        if not path.endswith(("/chat/completions", "/completions", "/messages")):
+        if not path.endswith(("/chat/completions", "/completions", "/messages", "/embeddings")):
             return _error(404, f"no such path {path}")
         self.requests += 1
         self.in_flight += 1

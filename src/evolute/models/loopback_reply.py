@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -11,9 +12,17 @@ import orjson
 from evolute.models.scripted import answered, estimated_usage, evolved, given_instruction, judged
 from evolute.records import Message, tagged_hash
 
+EMBEDDED = 64
+"""Numbers in an embedding."""
 
-def scripted_rule(body: Mapping[str, Any]) -> str:
-    """Play evolver, judge or responder like `evolve_script`; the role is guessed from the prompt's shape."""
+
+def scripted_rule(body: Mapping[str, Any]) -> str | dict[str, Any]:
+    """Play evolver, judge or responder like `evolve_script`; the role is guessed from the prompt's shape.
+
+    A request for embeddings gets the whole body of `embeddings_body`.
+    """
+    if "input" in body:
+        return embeddings_body(body)
     messages, draw, choices = messages_of(body), int(body.get("seed") or 0), choices_of(body)
     if choices:
         verdict = judged(messages, draw, choices)
@@ -23,6 +32,23 @@ def scripted_rule(body: Mapping[str, Any]) -> str:
         return judged(messages, draw, ("Equal", "Not Equal"))
     play = answered if given_instruction(prompt) == prompt.strip() else evolved
     return play(messages, draw)
+
+
+def embeddings_body(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Embeddings in OpenAI's shape: texts that share words are near each other. A token is a word."""
+    texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
+    data = [{"object": "embedding", "index": i, "embedding": hashed_vector(text)} for i, text in enumerate(texts)]
+    tokens = sum(len(text.split()) for text in texts)
+    return {"object": "list", "model": body.get("model"), "data": data, "usage": {"prompt_tokens": tokens}}
+
+
+def hashed_vector(text: str) -> list[float]:
+    """The sum of a random vector for each word, drawn by the word's hash; never all zero."""
+    vector = [1e-3] * EMBEDDED
+    for word in text.casefold().split():
+        drawn = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=EMBEDDED).digest()
+        vector = [was + (byte - 127.5) / 127.5 for was, byte in zip(vector, drawn, strict=True)]
+    return vector
 
 
 def reply_body(api: str, body: Mapping[str, Any], text: str, fault: str) -> dict[str, Any]:
@@ -71,6 +97,6 @@ def _verdict_field(body: Mapping[str, Any]) -> str:
 
 
 def prompt_key(body: Mapping[str, Any]) -> str:
-    """The same text for the same model, messages and seed."""
-    said = [body.get(name) for name in ("model", "messages", "prompt", "system", "seed")]
+    """The same text for the same model, messages (or input) and seed."""
+    said = [body.get(name) for name in ("model", "messages", "prompt", "input", "system", "seed")]
     return tagged_hash("loopback-1", orjson.dumps(said)).hex()

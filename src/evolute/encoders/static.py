@@ -1,0 +1,99 @@
+"""The encoder that ships with the package: a vector per word piece, summed. No model runs, and no network is asked.
+
+The idea is model2vec's (github.com/MinishLab/model2vec): what a small sentence model says of each piece of its
+vocabulary, made once, is most of what it says of a text. Order is not seen, nor are words in a script that the
+vocabulary lacks. data/minilm/README.md says where the vectors come from; scripts/distil_encoder.py makes them, and
+benchmarks/encoder.py says how well they agree with the model they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evolute.encoders import Vectors
+from evolute.encoders.wordpiece import WordPieces
+from evolute.errors import InputError
+
+SHIPPED = "evolute-minilm-1"
+_AT_ONCE = 32_768  # pieces whose rows are looked up at once, which takes 12 MB
+_LONGEST = 32_768  # pieces of a text that are read; what is said after so many changes no direction
+
+
+class StaticEncoder:
+    """Sums a table's rows over the pieces of a text, and normalises.
+
+    The table holds whole numbers, so that a sum is exact: a text has the same vector to the last bit whatever it is
+    batched with, on any machine and any number of threads.
+
+    Args:
+        name: what decides the vectors.
+        vocabulary: the pieces, those that continue a word beginning with `##`.
+        table: a row per piece, int8, a piece's weight being in its length.
+
+    Raises:
+        InputError: the table is no int8 table with a row per piece.
+    """
+
+    def __init__(self, name: str, vocabulary: Sequence[str], table: NDArray[np.int8]) -> None:
+        if table.dtype != np.int8 or table.ndim != 2 or len(table) != len(vocabulary):
+            raise InputError(
+                f"the encoder {name!r} has {len(vocabulary)} pieces and a table of {table.dtype} {table.shape}: "
+                f"it wants int8 with a row per piece"
+            )
+        self.name = name
+        self.dimensions: int = table.shape[1]
+        self._pieces = WordPieces(vocabulary)
+        self._table = table.astype(np.int32)
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """A row per text, in order: float32 of length 1, or all zero for a text without known words."""
+        vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
+        pieces: list[int] = []
+        ends: list[int] = []
+        for number, text in enumerate(texts, 1):
+            pieces += self._pieces.of(text)[:_LONGEST]
+            ends.append(len(pieces))
+            if len(pieces) >= _AT_ONCE or number == len(texts):
+                vectors[number - len(ends) : number] = self._summed(pieces, np.array(ends))
+                pieces, ends = [], []
+        return vectors
+
+    def _summed(self, pieces: list[int], ends: NDArray[np.int64]) -> NDArray[np.float64]:
+        starts = np.concatenate(([0], ends[:-1]))
+        some = np.flatnonzero(starts < ends)
+        sums = np.zeros((len(ends), self.dimensions), dtype=np.int64)
+        if len(some):
+            sums[some] = np.add.reduceat(self._table[pieces], starts[some], axis=0)
+        squares = np.maximum(np.einsum("ij,ij->i", sums, sums), 1)
+        unit: NDArray[np.float64] = sums / np.sqrt(squares.astype(np.float64))[:, None]
+        return unit
+
+
+def shipped() -> StaticEncoder:
+    """The encoder that ships with the package: 96 dimensions, English first, distilled from all-MiniLM-L6-v2."""
+    return _load(files("evolute.encoders") / "data" / "minilm", SHIPPED)
+
+
+def load_static(folder: str | Path) -> StaticEncoder:
+    """An encoder that scripts/distil_encoder.py wrote into a folder: vocabulary.txt and vectors.npy.
+
+    Raises:
+        InputError: they are not there, or not of that shape.
+    """
+    return _load(Path(folder), str(folder))
+
+
+def _load(folder: Traversable, name: str) -> StaticEncoder:
+    try:
+        vocabulary = (folder / "vocabulary.txt").read_text(encoding="utf-8").split("\n")[:-1]
+        table = np.load(BytesIO((folder / "vectors.npy").read_bytes()), allow_pickle=False)
+    except (OSError, ValueError) as problem:
+        raise InputError(f"no static encoder can be read from {str(folder)!r} ({problem})") from None
+    return StaticEncoder(name, vocabulary, table)
