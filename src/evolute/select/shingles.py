@@ -9,14 +9,15 @@ for one. With pairs it is 0.81: one changed word makes a near duplicate of a tex
 ones, where one word is the task, it does not. In Chinese and Japanese, whose characters count as words, a pair of
 characters is about a word. In code, pairs are names in their context.
 
-A text of one word has that word as its only shingle.
+A mark (`MARKS`) makes a shingle with the word before it, so that C, C# and C++ are three, and 7 + 5 is not 7 - 5. A
+text of one word has that word as a shingle; the characters of a text without words count as its words.
 """
 
 from __future__ import annotations
 
-import hashlib
+import re
 from collections.abc import Sequence
-from itertools import chain
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,26 +25,37 @@ from numpy.typing import NDArray
 from evolute.text.words import words
 
 MARKS = b"#%&+-/<=>^|~"
-"""What is neither letter nor digit, and yet makes another task of a text: C, C++ and C#; 7 + 5 and 7 - 5.
+"""What is neither letter nor digit, and yet makes another task of a text.
 
 The asterisk is not among them, since most of those are markdown.
 """
-_NO_MARKS = bytes(set(range(256)) - set(MARKS))
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying by it loses nothing
-_REMEMBERED = 2**19  # words whose hash is remembered: some 80 MB at most
+_MARKS = MARKS.decode()
+_MARK = re.compile(f"([{re.escape(_MARKS)}])")
+_SPACE, _NO_WORD = 32, b"\x01"
+# Of ASCII, what is neither part of a word (as `words` sees it) nor a mark parts words.
+_ASCII = bytes(
+    code if code in MARKS else ord(chr(code).lower()) if chr(code).isalnum() or chr(code) == "_" else _SPACE
+    for code in range(128)
+) + bytes(128)
+_WORD, _FIRST_MARK = 1, 2
+_KINDS = bytes(MARKS.index(code) + _FIRST_MARK if code in MARKS else int(code != _SPACE) for code in range(256))
+_HALF = np.uint64(32)
+_BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse
 _AT_ONCE = 2**22  # shingles compared at once: some 200 MB
 
 
-def tokens(text: str) -> list[str]:
-    """The words of a text, and after them its marks; the characters of a text without any word.
+def plain(text: str) -> bytes:
+    """The words of a text, case-folded, and its marks, in order and parted by spaces, but for marks beside a word.
 
-    So neither all texts of emoji are alike, nor all sums of the same numbers. Empty texts have one empty token.
+    A text without words gives its characters, each as a word that no other text can have; an empty one gives one.
     """
-    found = list(words(text))
-    if not found:
-        return list("".join(text.split())) or [""]
-    found += text.encode("utf-8", "surrogatepass").translate(None, _NO_MARKS).decode()
-    return found
+    if text.isascii():
+        said = text.encode().translate(_ASCII)
+    else:
+        said = " ".join(part if part in _MARKS else " ".join(words(part)) for part in _MARK.split(text)).encode()
+    if said.strip(MARKS + b" "):
+        return said
+    return b" ".join(_NO_WORD + b"%x" % ord(character) for character in "".join(text.split())) or _NO_WORD
 
 
 def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -62,44 +74,30 @@ class ShingleSets:
     """
 
     def __init__(self) -> None:
-        self._hash = _WordHashes()
-        self._hashes: list[NDArray[np.uint32]] = []
-        self._sizes: list[NDArray[np.int64]] = []
+        self._hashes = [np.empty(0, dtype=np.uint32)]
+        self._sizes = [np.empty(0, dtype=np.int64)]
 
     def add(self, texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
         """Add texts; return the hashes of their sets one after another, spread over 64 bits, and the sets' sizes."""
-        found = [tokens(text) for text in texts]
-        lengths = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
-        hashes = np.fromiter(
-            map(self._hash.__getitem__, chain.from_iterable(found)), dtype=np.uint64, count=int(lengths.sum())
-        )
-        last = np.cumsum(lengths) - 1
-        following = np.append(hashes[1:], np.uint64(0))
-        following[last] = 0
-        keep = np.ones(len(hashes), dtype=bool)
-        keep[last] = lengths == 1
-        shingles = (hashes * _SPREAD + following) >> np.uint64(32)
-        # Set number and hash in one integer, so that one sort orders every set by itself.
-        keys = np.repeat(np.arange(len(texts), dtype=np.uint64) << np.uint64(32), lengths) | shingles
-        keys = keys[keep]
+        keys = _shingles([plain(text) for text in texts])
         keys.sort()
-        keys = keys[np.append(True, keys[1:] != keys[:-1])]
-        sizes = np.bincount((keys >> np.uint64(32)).astype(np.int64), minlength=len(texts))
-        sets = keys.astype(np.uint32)
-        self._hashes.append(sets)
+        keys = keys[np.append(True, keys[1:] != keys[:-1])[: len(keys)]]
+        sizes = np.bincount((keys >> _HALF).astype(np.int64), minlength=len(texts))
+        hashes = keys.astype(np.uint32)
+        self._hashes.append(hashes)
         self._sizes.append(sizes)
-        return mixed(sets.astype(np.uint64)), sizes
+        return mixed(hashes.astype(np.uint64)), sizes
 
     @property
     def sizes(self) -> NDArray[np.int64]:
         """How many different shingles each text has."""
-        self._sizes = [np.concatenate([np.empty(0, dtype=np.int64), *self._sizes])]
+        self._sizes = [np.concatenate(self._sizes)]
         return self._sizes[0]
 
     def jaccard(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.float32]:
         """For each two rows, the share of their shingles that they have in common: |A ∩ B| / |A ∪ B|."""
         sizes = self.sizes
-        self._hashes = [np.concatenate([np.empty(0, dtype=np.uint32), *self._hashes])]
+        self._hashes = [np.concatenate(self._hashes)]
         starts = np.cumsum(sizes) - sizes
         work = np.cumsum(sizes[one] + sizes[other])
         cuts = np.searchsorted(work, np.arange(_AT_ONCE, work[-1] if len(work) else 0, _AT_ONCE))
@@ -108,27 +106,71 @@ class ShingleSets:
             tagged = [_tagged(self._hashes[0], starts[rows], sizes[rows]) for rows in (some, others)]
             keys = np.concatenate(tagged)
             keys.sort(kind="stable")  # two sorted runs, which a merging sort merges
-            shared = keys[1:][keys[1:] == keys[:-1]] >> np.uint64(32)
+            shared = keys[1:][keys[1:] == keys[:-1]] >> _HALF
             common = np.bincount(shared.astype(np.int64), minlength=len(some))
             scores.append((common / (sizes[some] + sizes[others] - common)).astype(np.float32))
         return np.concatenate(scores)
+
+
+def _shingles(texts: list[bytes]) -> NDArray[np.uint64]:
+    """The shingles of plain texts: the number of the text in the upper 32 bits, a hash in the lower."""
+    joined = b" ".join([*texts, b""])
+    kinds = np.frombuffer(joined.translate(_KINDS), dtype=np.uint8)
+    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)) + 1
+    text_ends = np.cumsum(lengths)
+    starts, ends = _spans(kinds == _WORD)
+    hashes = _hashes(np.frombuffer(joined, dtype=np.uint8), starts, ends)
+    text = np.searchsorted(text_ends, starts, side="right").astype(np.uint64) << _HALF
+
+    pairs = _joined(hashes[:-1], hashes[1:])
+    together = text[1:] == text[:-1]
+    alone = np.append(True, ~together) & np.append(~together, True)
+    marks = np.flatnonzero(kinds >= _FIRST_MARK)
+    before = np.searchsorted(starts, marks, side="right") - 1
+    marks, before = marks[before >= 0], before[before >= 0]
+    follows = np.searchsorted(text_ends, marks, side="right").astype(np.uint64) << _HALF == text[before]
+    marks, before = marks[follows], before[follows]
+    return np.concatenate(
+        [
+            text[1:][together] | pairs[together],
+            text[alone] | hashes[alone] >> _HALF,
+            text[before] | _joined(hashes[before], mixed(kinds[marks].astype(np.uint64))),
+        ]
+    )
+
+
+def _spans(inside: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the runs of True start and end. There is a False at the end."""
+    turns = np.flatnonzero(np.diff(inside, prepend=False))
+    return turns[::2], turns[1::2]
+
+
+def _hashes(data: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """A hash of the bytes of each span: a polynomial in `_BASE` modulo 2^64, from sums of all before, then mixed."""
+    room = 1 << len(data).bit_length()
+    sums = np.zeros(len(data) + 1, dtype=np.uint64)
+    np.multiply(_powers(_BASE, room)[: len(data)], data, out=sums[1:])
+    np.cumsum(sums, out=sums)
+    # Dividing by the power at the start makes the hash the same wherever the word stands.
+    return mixed((sums[ends] - sums[starts]) * _powers(pow(_BASE, -1, 2**64), room)[starts])
+
+
+@lru_cache(maxsize=2)
+def _powers(base: int, count: int) -> NDArray[np.uint64]:
+    powers = np.full(count, base, dtype=np.uint64)
+    np.multiply.accumulate(powers, out=powers)
+    return powers
+
+
+def _joined(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """A 32-bit hash of two hashes in their order."""
+    return (one * np.uint64(_BASE) + other) >> _HALF
 
 
 def _tagged(hashes: NDArray[np.uint32], starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.uint64]:
     """The hashes of some sets one after another, each with the number of its set above it."""
     ends = np.cumsum(sizes)
     places = np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - sizes), sizes)
-    tagged = np.repeat(np.arange(len(sizes), dtype=np.uint64) << np.uint64(32), sizes)
+    tagged = np.repeat(np.arange(len(sizes), dtype=np.uint64) << _HALF, sizes)
     tagged |= hashes[places]
     return tagged
-
-
-class _WordHashes(dict[str, int]):
-    """A 64-bit hash of each word, remembered: words come again."""
-
-    def __missing__(self, word: str) -> int:
-        if len(self) >= _REMEMBERED:
-            self.clear()
-        digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        self[word] = value = int.from_bytes(digest, "little")
-        return value
