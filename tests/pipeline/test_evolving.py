@@ -16,6 +16,7 @@ from evolute.errors import InputError, LedgerError
 from evolute.ledger import Reader
 from evolute.models.loopback import Faults, LoopbackServer
 from evolute.records import Failure, Reason
+from evolute.text import RULES_VERSION
 
 SCRIPTED = {"models.default.api": "scripted", "models.default.model": "scripted"}
 
@@ -385,7 +386,7 @@ def test_other_rules_are_said_and_a_resume_reaches_the_verdicts_anew(tmp_path, s
     calls = grow(seeds_file(5), tmp_path / "run").calls
     monkeypatch.setattr("evolute.evolve.session.RULES_VERSION", 999)
     for check in (api.verify, api.replay):
-        with pytest.raises(LedgerError, match=r"version 1 of the rules.*999.*evolve --out"):
+        with pytest.raises(LedgerError, match=rf"version {RULES_VERSION} of the rules.*999.*evolve --out"):
             check(tmp_path / "run")
     assert api.evolve(out=tmp_path / "run").calls == calls
     assert api.verify(tmp_path / "run").ok

@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 
 import orjson
 
+from evolute.evolve.seen import Seen
 from evolute.ledger import CandidateRow
+from evolute.ledger.rows import instruction_name
 from evolute.models import Model
 from evolute.operations import Judge, Operation, choose
 from evolute.recipe import Recipe
@@ -26,6 +28,7 @@ from evolute.text import (
     parse_verdict,
     printable,
 )
+from evolute.text.contamination import Corpora, check_contamination
 
 T = TypeVar("T")
 
@@ -51,8 +54,9 @@ class Role:
 class Setting:
     """All that lineages have in common.
 
-    `emit` takes each verdict, and whether the text is its call's verbatim. `at_once` grows branches side by side; a
-    replay, which waits for nothing, does without.
+    `emit` takes each verdict, and whether the text is its call's verbatim. `corpora` are the benchmarks that no child
+    may overlap with, `seen` knows what other lineages kept; None: not looked for. `at_once` grows branches side by
+    side; a replay, which waits for nothing, does without.
     """
 
     recipe: Recipe
@@ -63,6 +67,8 @@ class Setting:
     judge: Role
     responder: Role
     emit: Callable[[CandidateRow, bool], None]
+    corpora: Corpora | None = None
+    seen: Seen | None = None
     at_once: bool = True
 
 
@@ -180,10 +186,14 @@ class Lineage:
         finding = self._read(completion, draft, parent)
         if finding is None and self._evolve.judge:
             finding = await self._judge(draft, parent)
+        if finding is None and setting.seen is not None:
+            finding = setting.seen.find((self._position, round_, slot, attempt), draft.id, draft.text)
         if finding is None and self._evolve.respond == "every":
             finding = await self._respond(draft)
         verbatim = completion.text == draft.instruction
         setting.emit(draft.row(finding), verbatim)
+        if finding is None and setting.seen is not None:
+            setting.seen.keep(instruction_name(draft.id), draft.text)
         return None if finding else Node(draft, (*parent.ancestors, parent.text), verbatim)
 
     def _read(self, completion: Completion, draft: Draft, parent: Node) -> Finding | None:
@@ -195,7 +205,12 @@ class Lineage:
             return text
         draft.instruction = text
         family = draft.operation.family if draft.operation else ""
-        return check_instruction(text, parent=parent.text, ancestors=parent.ancestors, family=family, rules=self._rules)
+        finding = check_instruction(
+            text, parent=parent.text, ancestors=parent.ancestors, family=family, rules=self._rules
+        )
+        if finding is None and self._setting.corpora is not None and self._rules.contamination is not None:
+            finding = check_contamination(text, self._setting.corpora, self._rules.contamination)
+        return finding
 
     async def _judge(self, draft: Draft, parent: Node) -> Finding | None:
         """The paper's rule 1; a reply that is no verdict gets one more draw."""

@@ -13,6 +13,7 @@ from evolute.errors import InputError, LedgerError, Stopped
 from evolute.evolve.budget import Budget, Metered
 from evolute.evolve.engine import Engine
 from evolute.evolve.lineage import Lineage, Role, Setting
+from evolute.evolve.seen import Remembered, Seen
 from evolute.ledger import CandidateRow, Ledger, Reader
 from evolute.models import Model
 from evolute.models.opening import open_endpoint
@@ -20,11 +21,10 @@ from evolute.models.pacing import Paced
 from evolute.models.prices import unit_price
 from evolute.models.recording import Recalled, Recorded
 from evolute.operations import Judge, Operation, load_judge, load_operations, restore, restore_judge, weigh
-from evolute.recipe import ModelSpec, Price, Recipe
+from evolute.recipe import EVOLVING_ROLES, ModelSpec, Price, Recipe
 from evolute.records import Seed, tagged_hash
 from evolute.text import RULES_VERSION
-
-ROLES = ("evolver", "judge", "responder")
+from evolute.text.contamination import load_corpora
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +88,54 @@ def role_identity(recipe: Recipe, name: str) -> bytes:
 
 
 def make_setting(
-    recipe: Recipe, craft: Craft, models: Mapping[str, Model], emit: Callable[[CandidateRow, bool], None]
+    recipe: Recipe,
+    craft: Craft,
+    models: Mapping[str, Model],
+    emit: Callable[[CandidateRow, bool], None],
+    seen: Seen | None,
 ) -> Setting:
     """What the lineages of this recipe have in common; `models` by their names in the recipe."""
 
     def role(name: str) -> Role:
-        spec, _ = recipe.spec(name)
-        return Role(name, models[spec.model], role_identity(recipe, name), spec.sampling, spec.system)
+        return make_role(recipe, name, models[recipe.spec(name)[0].model])
 
     return Setting(
-        recipe, craft.operations, craft.weights, craft.equality, role("evolver"), role("judge"), role("responder"), emit
+        recipe,
+        craft.operations,
+        craft.weights,
+        craft.equality,
+        evolver=role("evolver"),
+        judge=role("judge"),
+        responder=role("responder"),
+        emit=emit,
+        corpora=load_corpora() if recipe.rules.contamination is not None else None,
+        seen=seen if recipe.evolve.duplicates else None,
     )
+
+
+async def open_recorded(
+    stack: AsyncExitStack, ledger: Ledger, spec: ModelSpec, budget: Budget
+) -> tuple[Recalled, Paced]:
+    """Open a model as a run asks it: recalled, paced, metered, recorded; `stack` closes it.
+
+    Raises:
+        InputError: the budget bounds the cost, and the model's price is unknown.
+    """
+    endpoint = await stack.enter_async_context(open_endpoint(spec))
+    price: Price | None = unit_price(spec)
+    if price is None and budget.limits.cost is not None:
+        raise InputError(
+            f"--max-cost needs a price, and none is known for {spec.model!r}: give it with "
+            "--set 'models.default.price={input: DOLLARS, output: DOLLARS}' (per million tokens)"
+        )
+    pacer = Paced(Metered(Recorded(endpoint, ledger, spec.model), budget, price), spec)
+    return Recalled(pacer, ledger), pacer
+
+
+def make_role(recipe: Recipe, name: str, model: Model) -> Role:
+    """A role of the recipe, played by `model`."""
+    spec, _ = recipe.spec(name)
+    return Role(name, model, role_identity(recipe, name), spec.sampling, spec.system)
 
 
 class Session:
@@ -112,6 +149,7 @@ class Session:
         self.pacers: list[Paced] = []
         self._recalled: list[Recalled] = []
         self._stack = AsyncExitStack()
+        self._seen = Remembered(ledger.reader) if recipe.evolve.duplicates else None
         self._engine = Engine(self._grow, ledger, budget, self._window)
 
     async def __aenter__(self) -> Session:
@@ -127,13 +165,13 @@ class Session:
         models: dict[str, Model] = {}
         for name in sorted({recipe.spec(role)[0].model for role in self._roles_used()}):
             models[name] = await self._open(recipe.models[name])
-        for role in ROLES:  # a role that is never asked still needs a place to stand
+        for role in EVOLVING_ROLES:  # a role that is never asked still needs a place to stand
             models.setdefault(recipe.spec(role)[0].model, next(iter(models.values())))
             self.ledger.add_model(role, role_identity(recipe, role), recipe.spec(role)[1].model)
         for operation in self.craft.operations.values():
             self.ledger.add_template(operation.hash, operation.name, operation.text)
         self.ledger.add_template(self.craft.equality.hash, "equality", self.craft.equality.text)
-        self._setting = make_setting(recipe, self.craft, models, self._emit)
+        self._setting = make_setting(recipe, self.craft, models, self._emit, self._seen)
         self.budget.on_close.append(self._closing)
 
     async def __aexit__(self, *exc: object) -> None:
@@ -160,17 +198,9 @@ class Session:
         return used
 
     async def _open(self, spec: ModelSpec) -> Model:
-        endpoint = await self._stack.enter_async_context(open_endpoint(spec))
-        price: Price | None = unit_price(spec)
-        if price is None and self.budget.limits.cost is not None:
-            raise InputError(
-                f"--max-cost needs a price, and none is known for {spec.model!r}: give it with "
-                "--set 'models.default.price={input: DOLLARS, output: DOLLARS}' (per million tokens)"
-            )
-        pacer = Paced(Metered(Recorded(endpoint, self.ledger, spec.model), self.budget, price), spec)
+        recalled, pacer = await open_recorded(self._stack, self.ledger, spec, self.budget)
         pacer.changed = self._engine.room
         self.pacers.append(pacer)
-        recalled = Recalled(pacer, self.ledger)
         self._recalled.append(recalled)
         return recalled
 
@@ -185,6 +215,8 @@ class Session:
         return (1 if bounded else 2) * sum(pacer.limit for pacer in self.pacers)
 
     async def _grow(self, position: int, seed: Seed) -> None:
+        if self._seen is not None:
+            self._seen.keep_seed(seed)
         await Lineage(self._setting, position, seed).grow()
 
     def _emit(self, row: CandidateRow, verbatim: bool) -> None:

@@ -126,10 +126,10 @@ def evolve(
             raise InputError(f"{str(run)!r} has no seeds yet: say where they are (evolute evolve FILE --out {run})")
         if done := ledger.reader.finished_count():
             say(f"going on with {run}: recipe {chosen.name}, {done:,} of {ledger.reader.seed_count():,} seeds finished")
-        _write_recipe(run, chosen)
+        write_recipe(run, chosen)
         if ledger.begin(craft.fingerprint(chosen), _notes(chosen, craft)):
             say("the recipe has changed: verdicts are reached anew; of the calls, only those that changed are made")
-        budget = Budget(limits or Limits(), _standing(ledger, chosen))
+        budget = Budget(limits or Limits(), standing(ledger, chosen))
         if budget.limits.cost is not None and budget.progress.cost is None:
             raise InputError(
                 f"--max-cost: {run} has calls of a model whose price is unknown; see `evolute status {run}`"
@@ -179,7 +179,7 @@ async def _evolve(
                 session.refresh()
 
 
-def _standing(ledger: Ledger, recipe: Recipe) -> Progress:
+def standing(ledger: Ledger, recipe: Recipe) -> Progress:
     """The counters that earlier sessions have left."""
     reader = ledger.reader
     totals = reader.totals()
@@ -202,7 +202,8 @@ def _notes(recipe: Recipe, craft: Craft) -> dict[str, str]:
     return {"respond": recipe.evolve.respond, "craft": craft.note(), "stopped": ""}
 
 
-def _write_recipe(run: Path, recipe: Recipe) -> None:
+def write_recipe(run: Path, recipe: Recipe) -> None:
+    """Write the recipe as it was resolved into the run's folder."""
     path = run / "recipe.yaml"
     text = "# The recipe of this run as it was resolved. Resuming reads it; --set and the flags change it.\n"
     part = path.with_suffix(".part")

@@ -1,0 +1,233 @@
+"""Ask models about rows that are done: marks from the grader, further responses from the responder.
+
+Every call goes through the ledger like those of the evolution: paid once, bounded, stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from evolute.errors import CallFailed, EvoluteError, Stopped
+from evolute.evolve.budget import Budget
+from evolute.evolve.session import make_role, open_recorded, role_identity
+from evolute.ledger import GradeRow, Ledger, SampleRow
+from evolute.models import Model
+from evolute.models.pacing import Paced
+from evolute.operations import load_grader
+from evolute.pipeline.stopping import stop_clock, stop_signals
+from evolute.recipe import Recipe
+from evolute.records import Message, Row, tagged_hash
+from evolute.select.grading import (
+    DIFFICULTIES,
+    instructions_as_items,
+    pairs_as_items,
+    parse_mark,
+    parse_marks,
+    responses_as_items,
+    shown_reply,
+)
+from evolute.text import check_response
+
+WORKERS = 512
+"""Rows that are asked about at once, at most; the pacer decides how many calls are in flight."""
+
+Job = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Grades:
+    """What was answered. `unreadable` counts rows whose marks could not be read, `left` those never answered."""
+
+    marks: dict[str, list[GradeRow]] = field(default_factory=dict)
+    samples: list[SampleRow] = field(default_factory=list)
+    unreadable: int = 0
+    left: int = 0
+
+    def add(self, kind: str, row: int, value: float | None, evidence: str, call: bytes) -> None:
+        """Take a mark; None is a reply that was none."""
+        self.marks.setdefault(kind, []).append(GradeRow(row, value, evidence if value is None else "", call))
+        self.unreadable += value is None
+
+
+async def grade(
+    ledger: Ledger,
+    recipe: Recipe,
+    numbered: Iterable[tuple[int, Row]],
+    budget: Budget,
+    *,
+    difficulty: Container[int],
+) -> Grades:
+    """Ask what `recipe.select.grade` wants to know of rows.
+
+    Args:
+        ledger: where every call is recorded.
+        recipe: says what is asked, and who answers.
+        numbered: rows in seed order with their numbers.
+        budget: what may be spent; if it closes, what is in flight is recorded and `Stopped` is raised.
+        difficulty: numbers of the rows whose difficulty is wanted.
+
+    Raises:
+        Stopped: a bound was reached, or the user stopped it.
+        EndpointError, LedgerError: it cannot go on; what was answered is recorded.
+    """
+    async with AsyncExitStack() as stack:
+        stack.enter_context(stop_signals(budget))
+        stack.enter_context(stop_clock(budget, budget.limits.minutes))
+        asking = _Asking(ledger, recipe, difficulty)
+        await asking.open(stack, budget)
+        await _work(asking.jobs(numbered), asking.grades)
+        if budget.why:
+            raise Stopped(budget.why)
+        return asking.grades
+
+
+class _Asking:
+    """Makes the jobs, and takes their answers."""
+
+    def __init__(self, ledger: Ledger, recipe: Recipe, difficulty: Container[int]) -> None:
+        folders = [Path(folder) for folder in recipe.evolve.operation_folders]
+        self.grades = Grades()
+        self._ledger = ledger
+        self._recipe = recipe
+        self._spec = recipe.select.grade
+        self._graders = {n: load_grader(n, folders) for n in ("difficulty", "complexity", "quality", "responses")}
+        self._wanted = difficulty
+
+    async def open(self, stack: AsyncExitStack, budget: Budget) -> None:
+        """Open the models that will be asked."""
+        names = ["grader", "responder"] if self._spec.responses > 1 else ["grader"]
+        models: dict[str, Model] = {}
+        pacers: list[Paced] = []
+        for name in sorted({self._recipe.spec(role)[0].model for role in names}):
+            models[name], pacer = await open_recorded(stack, self._ledger, self._recipe.models[name], budget)
+            pacers.append(pacer)
+        for role in names:
+            self._ledger.add_model(role, role_identity(self._recipe, role), self._recipe.spec(role)[1].model)
+        for grader in self._graders.values():
+            self._ledger.add_template(grader.hash, grader.name, grader.text)
+        self._roles = {role: make_role(self._recipe, role, models[self._recipe.spec(role)[0].model]) for role in names}
+
+        def close(why: str) -> None:
+            for pacer in pacers:
+                pacer.stop(Stopped(why))
+
+        budget.on_close.append(close)
+
+    def jobs(self, numbered: Iterable[tuple[int, Row]]) -> Iterator[Job]:
+        """One after the other, in seed order, so that marks come out in a steady order of asking."""
+        for _, lineage in groupby(numbered, key=lambda pair: pair[1].root):
+            rows = list(lineage)
+            for number, row in rows:
+                if number in self._wanted:
+                    yield partial(self._difficulty, number, row)
+                if self._spec.responses > 1 and row.response is not None:
+                    yield partial(self._responses, number, row)
+            if self._spec.siblings and len(rows) > 1:
+                yield partial(self._siblings, rows, "complexity", instructions_as_items)
+                answered = [pair for pair in rows if pair[1].response is not None]
+                if len(answered) > 1:
+                    yield partial(self._siblings, answered, "quality", pairs_as_items)
+
+    async def _difficulty(self, number: int, row: Row) -> None:
+        asked = f"{row.instruction}\n\n{row.input}" if row.input else row.instruction
+        messages = self._graders["difficulty"].messages(asked, system=row.system, history=row.history)
+        mark, said, call = await self._ask(messages, row.id, lambda text: parse_mark(text, 1, 10), DIFFICULTIES)
+        self.grades.add("difficulty", number, mark, said, call)
+
+    async def _siblings(
+        self, rows: Sequence[tuple[int, Row]], kind: str, items: Callable[[Sequence[Row]], str]
+    ) -> None:
+        first = rows[0][1]
+        messages = self._graders[kind].messages(
+            items=items([row for _, row in rows]), system=first.system, history=first.history
+        )
+        marks, said, call = await self._ask(messages, first.root, lambda text: parse_marks(text, len(rows), 1, 6))
+        for place, (number, _) in enumerate(rows):
+            self.grades.add(kind, number, marks[place] if marks else None, said, call)
+
+    async def _responses(self, number: int, row: Row) -> None:
+        """Ask for further responses, and rank those that are sound; equal marks share a rank."""
+        texts, calls = [row.response or ""], [b""]
+        messages = (*((Message("system", row.system),) if row.system else ()), *row.history)
+        asked = f"{row.instruction}\n\n{row.input}" if row.input else row.instruction
+        role = self._roles["responder"]
+        for sample in range(1, self._spec.responses):
+            request = role.request((*messages, Message("user", asked)), self._draw("responder", row.id, sample))
+            completion = await role.model.complete(request)
+            sound = completion.failure is None and completion.text is not None
+            if sound and check_response(completion.text or "", instruction=asked, rules=self._recipe.rules) is None:
+                texts.append((completion.text or "").strip())
+                calls.append(request.key)
+        ranks: Sequence[int | None] = [None] * len(texts)
+        if len(set(texts)) > 1:
+            ranks = await self._ranks(row, asked, texts)
+        self.grades.samples += [
+            SampleRow(number, sample, call, rank) for sample, (call, rank) in enumerate(zip(calls, ranks, strict=True))
+        ]
+
+    async def _ranks(self, row: Row, asked: str, texts: Sequence[str]) -> Sequence[int | None]:
+        """Ranks from 1; the responses are shown in an order drawn by hash, so that none is favoured by its place."""
+        order = sorted(range(len(texts)), key=lambda place: self._hash("order-1", row.id, place))
+        messages = self._graders["responses"].messages(
+            asked, responses_as_items(texts[place] for place in order), system=row.system, history=row.history
+        )
+        shown, *_ = await self._ask(messages, row.id, lambda text: parse_marks(text, len(texts), 1, 10))
+        if shown is None:
+            self.grades.unreadable += 1
+            return [None] * len(texts)
+        marks = dict(zip(order, shown, strict=True))
+        best_first = sorted(set(shown), reverse=True)
+        return [best_first.index(marks[place]) + 1 for place in range(len(texts))]
+
+    async def _ask(
+        self,
+        messages: tuple[Message, ...],
+        name: str,
+        parse: Callable[[str], Any],
+        choices: tuple[str, ...] = (),
+    ) -> tuple[Any, str, bytes]:
+        """What `parse` reads in the reply, the reply, and the call; a reply that is none gets one more draw."""
+        role = self._roles["grader"]
+        said, key = "", b""
+        for sample in (0, 1):
+            draw = self._draw("grader", name, sample) if role.sampling.get("temperature", 1) else sample
+            request = role.request(messages, draw, choices)
+            completion = await role.model.complete(request)
+            said, key = shown_reply(completion.text or completion.failure), request.key
+            marks = parse(completion.text) if completion.failure is None and completion.text else None
+            if marks is not None:
+                return marks, said, key
+        return None, said, key
+
+    def _draw(self, role: str, name: str, sample: int) -> int:
+        return int.from_bytes(self._hash("draw-1", role, name, sample)[:8], "big") >> 1
+
+    def _hash(self, tag: str, *place: str | int) -> bytes:
+        return tagged_hash(tag, self._recipe.seed, *place)
+
+
+async def _work(jobs: Iterator[Job], grades: Grades) -> None:
+    """Do the jobs, some at once. After an error none begins, those begun end (they are paid for), and it is raised."""
+    errors: list[EvoluteError] = []
+
+    async def worker() -> None:
+        while not errors and (job := next(jobs, None)) is not None:
+            try:
+                await job()
+            except CallFailed:
+                grades.left += 1
+            except EvoluteError as error:
+                errors.append(error)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(WORKERS):
+            group.create_task(worker())
+    if errors:
+        raise next((error for error in errors if not isinstance(error, Stopped)), errors[0])

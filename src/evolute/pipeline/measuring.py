@@ -1,0 +1,206 @@
+"""Measure a run's rows with each step of a selection, once: what was measured stays in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Protocol
+
+import numpy as np
+import orjson
+
+from evolute.errors import InputError
+from evolute.ledger import FindingRow, Ledger, Reader, SelectionReader, SelectionWriter
+from evolute.records import Reason, Row
+from evolute.select.copies import Copies
+from evolute.select.findings import Hit, Hits, Pairs
+
+BATCH = 2_000
+"""Rows handed to a step at once."""
+_COPY = '"copy"'
+"""The evidence, in the ledger, of a row that equals another; the other pairs are between rows that differ."""
+
+
+class Measurer(Protocol):
+    """Takes rows in seed order, and says at the end what it found on them."""
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Look at the next rows."""
+        ...
+
+    def found(self) -> Hits | Pairs:
+        """What was found on all of them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a selection.
+
+    Attributes:
+        name: names it in the ledger and on the report.
+        decides: all that decides what it measures; thresholds are not among it.
+        open: makes its measurer.
+        apart: it needs much memory while it measures, so it has a pass over the rows of its own.
+        note: what the ledger shall remember beside the findings.
+    """
+
+    name: str
+    decides: Mapping[str, Any]
+    open: Callable[[], Measurer]
+    apart: bool = False
+    note: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Table:
+    """What deciding needs to know of each row, without its text: id, lineage, round and operation."""
+
+    ids: list[str] = field(default_factory=list)
+    roots: list[int] = field(default_factory=list)
+    rounds: list[int] = field(default_factory=list)
+    operations: list[str] = field(default_factory=list)
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Take the next rows; rows of one lineage stand together, as in a dataset."""
+        names: dict[str, str] = {}
+        for row in rows:
+            root = self.roots[-1] if self.roots else 0
+            self.roots.append(root + (row.root != self._last))
+            self._last = row.root
+            self.ids.append(row.id)
+            self.rounds.append(row.round)
+            self.operations.append(names.setdefault(row.operation, row.operation))
+
+    _last: str = ""
+    """The root of the last row."""
+
+
+class Texts:
+    """A measurer of prompts: rows in, texts on to what looks for duplicates."""
+
+    def __init__(self, inner: Any) -> None:  # noqa: ANN401 - whichever class of select has add(texts) and pairs()
+        self._inner = inner
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Look at the prompts of the next rows."""
+        self._inner.add([row.prompt for row in rows])
+
+    def found(self) -> Hits | Pairs:
+        """The pairs."""
+        pairs: Pairs = self._inner.pairs()
+        return pairs
+
+
+class Rows:
+    """A measurer of rows, each by itself."""
+
+    def __init__(self, inner: Any) -> None:  # noqa: ANN401 - whichever class of select has add(rows) and hits()
+        self._inner = inner
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Look at the next rows."""
+        self._inner.add(rows)
+
+    def found(self) -> Hits | Pairs:
+        """The hits."""
+        hits: Hits = self._inner.hits()
+        return hits
+
+
+def measure(ledger: Ledger, steps: Sequence[Step]) -> tuple[Table, dict[str, Hits | Pairs]]:
+    """Let each step measure the rows of the dataset, unless the ledger holds what it measured on them before.
+
+    Returns:
+        The table of the rows, and what each step found, by its name.
+
+    Raises:
+        InputError: the run has no rows.
+    """
+    selection, writer = SelectionReader(ledger.reader), SelectionWriter(ledger)
+    stamp = selection.stamp()
+    keys = {step.name: _key(step, stamp) for step in steps}
+    found = {
+        step.name: _load(selection, step.name, note)
+        for step in steps
+        if (note := selection.step(step.name, keys[step.name])) is not None
+    }
+    left = [step for step in steps if step.name not in found]
+    table = Table()
+    passes = [[step for step in left if not step.apart], *([step] for step in left if step.apart)]
+    for number, together in enumerate(passes):
+        measurers = [step.open() for step in together]
+        takers: list[Table | Measurer] = [*measurers, table] if number == 0 else [*measurers]
+        for rows in _batches(ledger.reader):
+            for taker in takers:
+                taker.add(rows)
+        if not table.ids:
+            raise InputError(f"{ledger.run} has no rows to select from; see `evolute status {ledger.run}`")
+        for step, measurer in zip(together, measurers, strict=True):
+            result = found[step.name] = measurer.found()
+            writer.keep_step(step.name, keys[step.name], {**_shape(result), **step.note}, _stored(result))
+    return table, found
+
+
+def _key(step: Step, stamp: str) -> str:
+    decides = orjson.dumps(dict(step.decides), option=orjson.OPT_SORT_KEYS).decode()
+    return f"{stamp} {decides}"
+
+
+def _batches(reader: Reader) -> Iterator[list[Row]]:
+    rows = reader.dataset()
+    while batch := list(islice(rows, BATCH)):
+        yield batch
+
+
+def _shape(result: Hits | Pairs) -> dict[str, Any]:
+    if isinstance(result, Pairs):
+        return {"count": result.count, "floor": result.floor, "reason": result.reason.value}
+    return {"count": result.count}
+
+
+def _stored(result: Hits | Pairs) -> Iterator[FindingRow]:
+    if isinstance(result, Hits):
+        yield from (finding_row(hit) for hit in result.hits)
+        return
+    pairs = result.links if isinstance(result, Copies) else result
+    columns = (pairs.later.tolist(), pairs.earlier.tolist(), pairs.score.tolist())
+    for later, earlier, score in zip(*columns, strict=True):
+        yield FindingRow(later, pairs.reason, score, earlier, "")
+    if isinstance(result, Copies):
+        for row in np.flatnonzero(result.first != np.arange(result.count)).tolist():
+            yield FindingRow(row, pairs.reason, 1.0, int(result.first[row]), _COPY)
+
+
+def finding_row(hit: Hit) -> FindingRow:
+    """A hit as the ledger keeps it."""
+    evidence = orjson.dumps(dict(hit.evidence)).decode() if hit.evidence else ""
+    return FindingRow(hit.row, hit.reason, hit.score, hit.other, evidence)
+
+
+def _load(selection: SelectionReader, name: str, note: Mapping[str, Any]) -> Hits | Pairs:
+    if "floor" not in note:
+        return Hits(note["count"], [_hit(finding) for finding in selection.findings(name)])
+    first = np.arange(note["count"], dtype=np.int64)
+    links = []
+    for finding in selection.findings(name):
+        if finding.evidence == _COPY:
+            first[finding.row] = finding.other
+        else:
+            links.append((finding.other, finding.row, finding.score))
+    earlier, later, score = zip(*links, strict=True) if links else ((), (), ())
+    pairs = Pairs(
+        Reason(note["reason"]),
+        note["count"],
+        note["floor"],
+        np.array(earlier, dtype=np.int64),
+        np.array(later, dtype=np.int64),
+        np.array(score, dtype=np.float32),
+    )
+    return Copies.of(first, pairs)
+
+
+def _hit(finding: FindingRow) -> Hit:
+    evidence = orjson.loads(finding.evidence) if finding.evidence else {}
+    return Hit(finding.row, Reason(finding.reason), finding.score, evidence, finding.other)

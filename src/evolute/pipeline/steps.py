@@ -1,0 +1,114 @@
+"""Which steps a recipe's selection takes, in their order: cheap before dear, single rows before pairs of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from evolute.ledger import Ledger, LedgerVectors
+from evolute.pipeline.measuring import Rows, Step, Texts
+from evolute.recipe import Recipe, Select
+
+if TYPE_CHECKING:  # numpy and what stands on it are loaded when a step is taken
+    from evolute.encoders import Encoder
+    from evolute.text.contamination import Corpora
+
+NEAR_FLOOR = 0.7
+SEMANTIC_FLOOR = 0.8
+"""Likeness from which pairs are recorded: thresholds above can be looked at again without measuring anew."""
+CONTAMINATION_FLOOR = 8
+
+
+class Tools:
+    """What several steps need, opened when the first of them needs it."""
+
+    def __init__(self, recipe: Recipe, ledger: Ledger) -> None:
+        self._recipe = recipe
+        self._ledger = ledger
+        self.names: list[str] = []
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The recipe's encoder; an endpoint's vectors are remembered in the ledger."""
+        from evolute.encoders.opening import open_encoder
+
+        name = self._recipe.select.duplicates.encoder
+        return open_encoder(name, self._recipe.models, LedgerVectors(self._ledger))
+
+    @cached_property
+    def corpora(self) -> Corpora:
+        """The benchmarks that ship, and the recipe's."""
+        from evolute.text.contamination import load_corpora
+        from evolute.text.corpora import SHIPPED
+
+        return load_corpora((*SHIPPED, *self._recipe.select.contamination.corpora))
+
+    @property
+    def encoder_name(self) -> str:
+        """The encoder that was used; empty where none was needed."""
+        return self.encoder.name if "encoder" in self.__dict__ else ""
+
+    def corpora_note(self) -> dict[str, Any]:
+        """The corpora that were checked, and those known that were not."""
+        if self._recipe.select.contamination.check == "ignore":
+            from evolute.text.corpora import KNOWN
+
+            return {"checked": [], "not_checked": [benchmark.title for benchmark in KNOWN.values()]}
+        checked = [
+            {
+                "name": corpus.name, "title": corpus.title, "license": corpus.license, "source": corpus.source,
+                "items": corpus.items, "checkable": corpus.checkable, "digest": corpus.digest,
+            }
+            for corpus in self.corpora.checked
+        ]  # fmt: skip
+        return {"checked": checked, "not_checked": self.corpora.not_checked}
+
+
+def steps_of(select: Select, tools: Tools) -> Sequence[Step]:
+    """The steps, in the order in which they decide."""
+    steps = [*_on_rows(select, tools), *_on_pairs(select, tools)]
+    tools.names[:] = [step.name for step in steps]
+    return steps
+
+
+def _on_rows(select: Select, tools: Tools) -> list[Step]:
+    from evolute.select.contamination import Contamination
+    from evolute.select.lengths import TokenLengths
+    from evolute.select.quality import VERSION, Quality
+
+    steps = [Step("quality", {"version": VERSION}, lambda: Rows(Quality()))]
+    if select.contamination.check != "ignore":
+        digests = [corpus.digest for corpus in tools.corpora.checked]
+        steps.append(
+            Step(
+                "contamination",
+                {"corpora": digests, "floor": CONTAMINATION_FLOOR},
+                lambda: Rows(Contamination(tools.corpora, CONTAMINATION_FLOOR)),
+            )
+        )
+    if select.tokens.tokenizer:
+        tokens = select.tokens
+        steps.append(
+            Step("tokens", {"tokenizer": tokens.tokenizer}, lambda: Rows(TokenLengths(tokens.tokenizer, tokens.budget)))
+        )
+    return steps
+
+
+def _on_pairs(select: Select, tools: Tools) -> list[Step]:
+    from evolute.select.duplicates import ExactDuplicates, NearDuplicates
+    from evolute.select.semantic import SemanticDuplicates
+
+    duplicates, steps = select.duplicates, []
+    if duplicates.exact:
+        steps.append(Step("duplicates", {}, lambda: Texts(ExactDuplicates())))
+    if duplicates.near is not None:
+        floor = min(NEAR_FLOOR, duplicates.near)
+        steps.append(Step("near-duplicates", {"floor": floor}, lambda: Texts(NearDuplicates(floor)), apart=True))
+    if duplicates.semantic is not None:
+        least = min(SEMANTIC_FLOOR, duplicates.semantic)
+        decides = {"floor": least, "encoder": tools.encoder.name}
+        steps.append(
+            Step("semantic-duplicates", decides, lambda: Texts(SemanticDuplicates(tools.encoder, least)), apart=True)
+        )
+    return steps

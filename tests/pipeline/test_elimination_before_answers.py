@@ -1,0 +1,103 @@
+"""What is found before an answer is paid for: overlaps with benchmarks, and, opted in, duplicates of other lineages."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import orjson
+import pytest
+
+from evolute import api
+from evolute.evolve.lineage import Lineage
+from evolute.evolve.seen import Remembered
+from evolute.evolve.session import Craft, make_setting
+from evolute.ledger import Ledger, Reader
+from evolute.models.recording import Recorded
+from evolute.models.scripted import Scripted
+from evolute.recipe import load, resolve
+from evolute.records import Reason, Seed
+
+GSM8K = Path(__file__).resolve().parents[2] / "../shared/data/gsm8k/test.jsonl"
+SAME = "Explain in plain words how a heat pump moves warmth from a cold garden into a warm house in winter."
+
+
+def grow(run, recipe, seeds, rule):
+    """Grow lineages one after the other on a scripted model; what was asked, by role."""
+    asked = []
+
+    def noting(request):
+        asked.append(request.role)
+        return rule(request)
+
+    async def main():
+        with Ledger(run) as ledger:
+            craft = Craft.of(recipe)
+            ledger.begin(craft.fingerprint(recipe), {"respond": "every", "craft": craft.note()})
+            (run / "recipe.yaml").write_text(recipe.to_yaml())
+            for operation in (*craft.operations.values(), craft.equality):
+                ledger.add_template(operation.hash, operation.name, operation.text)
+            ledger.add_seeds(seeds)
+            model = Recorded(Scripted(noting), ledger, "scripted")
+            seen = Remembered(ledger.reader) if recipe.evolve.duplicates else None
+
+            def emit(row, verbatim):
+                ledger.judge(row, verbatim=verbatim)
+
+            setting = make_setting(recipe, craft, dict.fromkeys(recipe.models, model), emit, seen)
+            for position, seed in ledger.reader.seeds():
+                await Lineage(setting, position, seed).grow()
+                ledger.finish(position)
+            ledger.flush()
+
+    asyncio.run(main())
+    return asked
+
+
+def recipe_with(**fields):
+    base = load("wizardlm") | {"models": {"default": {"api": "scripted", "model": "scripted"}}}
+    base["evolve"] |= {"rounds": 1, "judge": False, "seed_responses": "keep"} | fields
+    return resolve(base)
+
+
+def test_a_benchmarks_question_is_dropped_before_it_is_answered(tmp_path):
+    if not GSM8K.is_file():
+        pytest.skip("needs the GSM8K test set in ../shared/data/gsm8k")
+    question = orjson.loads(GSM8K.read_bytes().splitlines()[7])["question"]
+    asked = grow(tmp_path, recipe_with(), [Seed("Set me a sum about apples.", response="2 + 2")], lambda _: question)
+    assert asked == ["evolver"]
+    with Reader(tmp_path) as reader:
+        (child,) = [row for row in reader.candidates() if row.round]
+    assert child.reason == Reason.CONTAMINATED
+    evidence = orjson.loads(child.evidence)
+    assert evidence["corpus"] == "gsm8k"
+    assert evidence["text"] in question
+    assert api.verify(tmp_path).ok
+
+
+def test_a_child_that_another_lineage_has_is_dropped_where_that_is_wanted(tmp_path):
+    seeds = [Seed(f"Say how warmth moves in a house with {n} rooms.", response="It does.") for n in range(3)]
+    asked = grow(tmp_path / "a", recipe_with(duplicates=True), seeds, lambda _: SAME)
+    assert asked.count("responder") == 1
+    with Reader(tmp_path / "a") as reader:
+        children = [row for row in reader.candidates() if row.round]
+        names = [row.id for row in reader.dataset() if row.round]
+    assert [row.reason for row in children] == ["", "duplicate", "duplicate"]
+    assert all(orjson.loads(row.evidence) == {"of": names[0]} for row in children[1:])
+    assert api.verify(tmp_path / "a").ok
+    assert api.replay(tmp_path / "a").ok
+    assert grow(tmp_path / "b", recipe_with(), seeds, lambda _: SAME).count("responder") == 3
+
+
+def test_a_resumed_run_keeps_the_verdicts_that_it_reached(tmp_path):
+    """The second lineage reached its verdict first, was not finished, and is taken up again after the first."""
+    seeds = [Seed(f"Say how warmth moves in a house with {n} rooms.", response="It does.") for n in range(2)]
+    recipe = recipe_with(duplicates=True)
+    grow(tmp_path, recipe, seeds, lambda _: SAME)
+    with Reader(tmp_path) as reader:
+        before = [(row.id, row.reason, row.evidence) for row in reader.candidates()]
+        seen = Remembered(reader)
+        rows = [row for row in reader.candidates() if row.round]
+        found = [seen.find(tuple(row[:4]), row.id, row.instruction) for row in rows]
+    assert [finding and finding.reason for finding in found] == [None, Reason.DUPLICATE]
+    assert len(before) == 4
