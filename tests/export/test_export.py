@@ -81,7 +81,29 @@ def test_messages(tmp_path):
     assert record["messages"][3]["content"] == "Add.\n\n2 3"
 
 
-@pytest.mark.parametrize("format", ["alpaca", "sharegpt", "messages"])
+def test_prompt_completion(tmp_path):
+    (record,) = written([TALK], "prompt-completion", tmp_path / "p.jsonl", lineage=False)
+    assert [turn["role"] for turn in record["prompt"]] == ["system", "user", "assistant", "user"]
+    assert record["prompt"][3]["content"] == "Add.\n\n2 3"
+    assert record["completion"] == [{"role": "assistant", "content": "5"}]
+
+
+def test_prompt_completion_as_text_keeps_the_conversation(tmp_path):
+    (record,) = written([TALK], "prompt-completion-text", tmp_path / "p.jsonl", lineage=False)
+    assert record == {"prompt": "Be brief.\n\nHi\n\nHello\n\nAdd.\n\n2 3\n\n", "completion": "5"}
+
+
+def test_rows_are_the_same_in_both_containers_but_for_what_is_not_there(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    lines = written([TALK, row(response=None)], "rows", tmp_path / "r.jsonl", reasoning=True)
+    export([TALK, row(response=None)], "rows", tmp_path / "r.parquet", reasoning=True)
+    first, second = parquet.read_table(tmp_path / "r.parquet").to_pylist()
+    assert first == lines[0]
+    assert (second["response"], second["reasoning"]) == (None, None)
+    assert second | {"response": "", "reasoning": ""} == lines[1]
+
+
+@pytest.mark.parametrize("format", ["alpaca", "sharegpt", "messages", "prompt-completion", "rows"])
 def test_lineage_and_reasoning_are_columns_of_every_row(tmp_path, format):
     records = written([row(), TALK], format, tmp_path / "x.jsonl", reasoning=True)
     assert [record["reasoning"] for record in records] == ["", "2+3=5"]
@@ -94,6 +116,7 @@ def test_without_a_response_there_is_no_answering_turn(tmp_path):
     asked = row(response=None)
     assert written([asked], "alpaca", tmp_path / "a.jsonl")[0]["output"] == ""
     assert written([asked], "messages", tmp_path / "m.jsonl")[0]["messages"] == [{"role": "user", "content": "Add."}]
+    assert written([asked], "prompt-completion", tmp_path / "p.jsonl")[0]["completion"] == []
     assert written([asked], "sharegpt", tmp_path / "s.jsonl")[0]["conversations"][-1]["from"] == "human"
 
 

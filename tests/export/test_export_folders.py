@@ -53,8 +53,6 @@ def digest(folder: Path) -> dict[str, str]:
         (10, {"shards": 4}, [3, 3, 2, 2]),
         (9, {"shards": 6}, [2, 2, 2, 1, 1, 1]),
         (2, {"shards": 5}, [1, 1]),
-        (0, {"shards": 5}, [0]),
-        (0, {}, [0]),
     ],
 )
 def test_shards_are_numbered_and_keep_the_order(tmp_path, rows, options, sizes):
@@ -93,10 +91,18 @@ def test_validation_shards_are_no_larger_than_those_of_train(tmp_path):
     assert sum(counts.values()) == 300
 
 
-def test_a_split_without_rows_has_one_empty_file(tmp_path):
+def test_a_split_without_rows_is_left_out(tmp_path):
     out = tmp_path / "s"
     assert export_folder(some(3), "messages", out, container="jsonl", validation=0.001) == {"train": 3, "validation": 0}
-    assert (out / "data" / "validation-00000-of-00001.jsonl").read_bytes() == b""
+    assert names(out) == ["README.md", "data/train-00000-of-00001.jsonl"]
+    assert "validation" not in (out / "README.md").read_text()
+
+
+@pytest.mark.parametrize("options", [{}, {"shards": 3}, {"validation": 0.5}])
+def test_nothing_is_not_exported(tmp_path, options):
+    with pytest.raises(InputError, match="there is no row to export"):
+        export_folder([], "messages", tmp_path / "s", container="jsonl", **options)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_number_of_rows_is_met_by_whole_lineages(tmp_path):
@@ -168,6 +174,7 @@ anything = st.lists(
         response=st.none() | texts,
         history=st.lists(turns, max_size=3).map(tuple),
     ),
+    min_size=1,
     max_size=12,
 )
 SHAPES = ["alpaca", "sharegpt", "messages", "prompt-completion", "prompt-completion-text", "rows"]

@@ -95,10 +95,10 @@ def export_folder(
         figures: PNG files to put into the folder and onto the card.
 
     Returns:
-        The number of rows of each split.
+        The number of rows of each split; one that got none has no file.
 
     Raises:
-        InputError: an option has an impossible value, or the folder must not or cannot be written.
+        InputError: there are no rows, an option has an impossible value, or the folder must not or cannot be written.
         MissingExtra: Parquet without pyarrow.
     """
     return write_folder(

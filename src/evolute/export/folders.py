@@ -77,7 +77,8 @@ def write_folder(
         rows = _write_data(keyed, shape.columns, kept_in, folder, layout)
         shown = _copy_figures(figures, folder / "figures", facts)
         features = hub_features(shape.columns)
-        told = replace(facts, splits=rows, features=features, files=f"*{kept_in.suffix}", figures=shown)
+        filled = {split: count for split, count in rows.items() if count}
+        told = replace(facts, splits=filled, features=features, files=f"*{kept_in.suffix}", figures=shown)
         with new_file(folder / "README.md") as file:
             file.write(dataset_card(told).encode())
     return rows
@@ -103,7 +104,9 @@ def _write_data(keyed: Keyed, columns: Columns, kept_in: Container, folder: Path
         for number, record in keyed:
             written["validation" if number < bound else "train"].write(record)
     rows = {split: shards.rows for split, shards in written.items()}
-    if rows.get("validation") and not rows["train"]:
+    if not any(rows.values()):
+        raise InputError("there is no row to export, and a folder without rows cannot be loaded")
+    if not rows["train"]:
         raise InputError(f"all {rows['validation']:,} rows fell to validation: take a smaller share, or another seed")
     return rows
 

@@ -54,9 +54,7 @@ class Shards:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        """Close the last file and name all; a split without rows has one file without rows."""
-        if kind is None and not self._files:
-            self._begin()
+        """Close the last file and name all; a split without rows has none, since `datasets` loads no empty split."""
         self._open.close()
         if kind is None:
             for number, path in enumerate(self._files):
