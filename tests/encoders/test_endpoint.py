@@ -134,7 +134,7 @@ async def test_a_text_that_the_endpoint_rejects_is_named():
 
     async with LoopbackServer(rule) as server:
         encoder = encoder_of(server, concurrency=1)
-        with pytest.raises(errors.RequestRejected, match="maximum context length.* begins 'poison poison"):
+        with pytest.raises(errors.RequestRejected, match=r"maximum context length.* begins 'poison poison"):
             await encode(encoder, [*TEXTS, "poison " * 40])
 
 

@@ -89,7 +89,7 @@ async def test_an_endpoint_that_knows_no_formats_is_asked_without():
 
 async def test_an_unknown_model_names_those_that_there_are():
     async with LoopbackServer(models=("e5", "bge")) as server, EmbeddingsHttp(spec(server)) as http:
-        with pytest.raises(errors.ModelNotFound, match="e5, bge|bge, e5"):
+        with pytest.raises(errors.ModelNotFound, match=r"e5, bge|bge, e5"):
             await http.complete(embeddings_request(TEXTS, http.spec))
 
 

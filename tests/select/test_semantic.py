@@ -49,7 +49,7 @@ def test_pairs_are_found_scored_and_sorted(encoder):
     assert pair_set(pairs) == {(0, 2), (0, 4), (2, 4)}
     assert pairs.later.tolist() == sorted(pairs.later.tolist())
     vectors = encoder.encode(TEXTS)
-    assert pairs.score == pytest.approx([vectors[a] @ vectors[b] for a, b in zip(pairs.earlier, pairs.later)], abs=1e-6)
+    assert pairs.score == pytest.approx((vectors[pairs.earlier] * vectors[pairs.later]).sum(axis=1), abs=1e-6)
 
 
 def test_selecting_what_was_selected_drops_nothing(encoder):
@@ -181,9 +181,10 @@ class Broken:
 )
 def test_an_encoder_that_breaks_the_rules_is_named(answers, said):
     measured = SemanticDuplicates(Broken(*answers))
+    for _ in answers[:-1]:
+        measured.add(["a", "b"])
     with pytest.raises(EvoluteError, match=said):
-        for _ in answers:
-            measured.add(["a", "b"])
+        measured.add(["a", "b"])
 
 
 def test_a_floor_that_is_none():

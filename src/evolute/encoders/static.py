@@ -22,7 +22,7 @@ from evolute.encoders.wordpiece import WordPieces
 from evolute.errors import InputError
 
 SHIPPED = "evolute-minilm-1"
-_AT_ONCE = 32_768  # pieces whose rows are looked up at once, which takes 12 MB
+_AT_ONCE = 100_000  # pieces that are summed at once
 _LONGEST = 32_768  # pieces of a text that are read; what is said after so many changes no direction
 
 
@@ -56,23 +56,27 @@ class StaticEncoder:
         """A row per text, in order: float32 of length 1, or all zero for a text without known words."""
         vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         pieces: list[int] = []
-        ends: list[int] = []
+        counts: list[int] = []
         for number, text in enumerate(texts, 1):
-            pieces += self._pieces.of(text)[:_LONGEST]
-            ends.append(len(pieces))
+            found = self._pieces.of(text)[:_LONGEST]
+            pieces += found
+            counts.append(len(found))
             if len(pieces) >= _AT_ONCE or number == len(texts):
-                vectors[number - len(ends) : number] = self._summed(pieces, np.array(ends))
-                pieces, ends = [], []
+                vectors[number - len(counts) : number] = self._summed(np.array(pieces), np.array(counts))
+                pieces, counts = [], []
         return vectors
 
-    def _summed(self, pieces: list[int], ends: NDArray[np.int64]) -> NDArray[np.float64]:
-        starts = np.concatenate(([0], ends[:-1]))
-        some = np.flatnonzero(starts < ends)
-        sums = np.zeros((len(ends), self.dimensions), dtype=np.int64)
-        if len(some):
-            sums[some] = np.add.reduceat(self._table[pieces], starts[some], axis=0)
-        squares = np.maximum(np.einsum("ij,ij->i", sums, sums), 1)
-        unit: NDArray[np.float64] = sums / np.sqrt(squares.astype(np.float64))[:, None]
+    def _summed(self, pieces: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Add up the first pieces of all texts, then the second, and so on: far faster than text by text."""
+        order = np.argsort(-counts, kind="stable")
+        starts, ascending = (np.cumsum(counts) - counts)[order], counts[order[::-1]]
+        sums = np.zeros((len(counts), self.dimensions), dtype=np.int32)
+        for place in range(ascending[-1]):
+            some = len(counts) - int(np.searchsorted(ascending, place, side="right"))  # that have so many
+            sums[:some] += self._table[pieces[starts[:some] + place]]
+        squares = np.einsum("ij,ij->i", sums, sums, dtype=np.int64)
+        unit = np.empty(sums.shape)
+        unit[order] = sums / np.sqrt(np.maximum(squares, 1).astype(np.float64))[:, None]
         return unit
 
 
