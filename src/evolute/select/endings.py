@@ -15,9 +15,11 @@ _FENCE = re.compile(r"^[ \t>]*```", re.MULTILINE)
 _ENDED = re.compile(r"[.!?…:;]['\"”’)\]*_]*$")
 _STOPS = re.compile(r"[a-z0-9)][.!?]['\"”’)]*\s+(?=[A-Z\"“])")
 _NOT_PROSE = re.compile(r"[{}=<>|\\\[\]#$^]|https?:|\bwww\.|@|__|\*\*|^\W*(?:[A-Za-z]|\d+)[.):]\s")
+_SMALL = re.compile(r"\s[a-z]\w*")
 _ABRUPT, _NO_STOP = 1.0, 0.5
 FEWEST_WORDS = 8
-"""A last line of fewer words may be a signature, a heading or a bare answer, which end without a full stop."""
+"""A last line of fewer words may be a signature, a heading or a bare answer, which end without a full stop. Three words
+in small letters after its first tell a sentence from a name."""
 
 
 def truncation(exchange: Exchange) -> Finding | None:
@@ -35,7 +37,7 @@ def truncation(exchange: Exchange) -> Finding | None:
     length = len(line.split())
     if _ends_open(line, length, text):
         return _broken("ends in the middle of a sentence", text, _ABRUPT)
-    if length >= FEWEST_WORDS and text[-1].isalnum() and _others_end(text, line):
+    if text[-1].isalnum() and (length >= FEWEST_WORDS or len(_SMALL.findall(line)) >= 3) and _others_end(text, line):
         return _broken("the last sentence has no end", text, _NO_STOP)
     return None
 
@@ -50,12 +52,12 @@ def _ends_open(line: str, length: int, text: str) -> bool:
 
 
 def _others_end(text: str, line: str) -> bool:
-    """Whether sentences before the last one end as sentences do, wherever a line holds one."""
+    """Whether the sentences before the last one end as sentences do: nearly every long line, and two at the least."""
     if _NOT_PROSE.search(line):
         return False
-    before = [other.rstrip() for other in text.split("\n")[:-1]]
-    long = [other for other in before if len(other.split()) >= FEWEST_WORDS]
-    return all(_ENDED.search(other) for other in long) and len(long) + len(_STOPS.findall(line)) >= 2
+    long = [other for other in map(str.rstrip, text.split("\n")[:-1]) if other.count(" ") >= FEWEST_WORDS]
+    ended = sum(_ENDED.search(other) is not None for other in long)
+    return ended >= 0.8 * len(long) and ended + len(_STOPS.findall(line)) >= 2
 
 
 def _broken(sign: str, text: str, score: float) -> Finding:

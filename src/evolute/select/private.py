@@ -55,7 +55,10 @@ _PLACEHOLDER = re.compile(
     r"|fake|test|demo|localhost|127\.0\.0\.1|0000|1111",
     re.IGNORECASE,
 )
-_KEY_BODY = re.compile(r"PRIVATE KEY(?: BLOCK)?-----\s*(?:[A-Za-z0-9+/=:,. -]+\s+){2}|PuTTY-User-Key-File-2: \S+")
+_KEY_BODY = re.compile(
+    r"PRIVATE KEY(?: BLOCK)?-----(?:\s|\\n){1,4}(?:[\w-]{1,40}: .{1,80}(?:\s|\\n){1,4}){0,3}[A-Za-z0-9+/=]{24}"
+    r"|PuTTY-User-Key-File-2: \S"
+)
 _EMAIL = re.compile(r"(?<![\w.+-])([\w][\w.+-]{0,63})@((?:[\w-]+\.)+[A-Za-z]{2,24})(?![\w@])")
 _NOBODY = re.compile(
     r"(?:your|my|some|the|first|last|user|name|email|e-mail|mail|info|contact|support|sales|help|admin|office|hello|press|team|service|hr"
@@ -128,6 +131,8 @@ def _find(
 
 def _emails(text: str) -> Iterator[_Found]:
     for found in _EMAIL.finditer(text):
+        if "://" in text[max(0, found.start() - 60) : found.start()].rpartition(" ")[2]:
+            continue  # a name and password before a host
         name, domain = found[1].lower(), found[2].lower()
         if not _NOBODY.fullmatch(name) and not _NOWHERE.fullmatch(domain) and not _PLACEHOLDER.search(found[0]):
             yield Reason.PERSONAL_DATA, "email address", f"{name[0]}…@{domain[0]}….{domain.rpartition('.')[2]}"

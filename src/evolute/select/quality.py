@@ -6,9 +6,9 @@ English for the most part; on what they cannot read they stay silent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from evolute.records import Finding, Row
+from evolute.records import Finding, Reason, Row
 from evolute.select.answers import boilerplate, language, leak, no_answer
 from evolute.select.endings import truncation
 from evolute.select.exchange import Exchange
@@ -18,6 +18,11 @@ from evolute.select.private import private_data
 from evolute.select.repetition import repetition
 
 Rule = Callable[[Exchange], Iterable[Finding]]
+_PRIVATE = frozenset({Reason.PERSONAL_DATA, Reason.SECRET})
+_SHOW_TEXT = frozenset({Reason.RESPONSE_TRUNCATED, Reason.REPETITION})
+
+VERSION = 1
+"""Raised with every change by which a rule can find something else: what a run has measured before is then stale."""
 
 
 class Quality:
@@ -45,8 +50,9 @@ class Quality:
         """Measure the next rows."""
         for row in rows:
             exchange = Exchange(row)
-            for rule in self._rules:
-                self._hits += [_hit(self._count, finding) for finding in rule(exchange)]
+            findings = [finding for rule in self._rules for finding in rule(exchange)]
+            if findings:
+                self._hits += _hits(self._count, findings)
             self._count += 1
 
     def hits(self) -> Hits:
@@ -61,8 +67,14 @@ def quality(rows: Iterable[Row], *, languages: bool = True, private: bool = True
     return measured.hits()
 
 
-def _hit(row: int, finding: Finding) -> Hit:
-    return Hit(row, finding.reason, float(finding.evidence.get("score", 1.0)), finding.evidence)
+def _hits(row: int, findings: Sequence[Finding]) -> Iterator[Hit]:
+    """The findings as hits. Where a row holds something private, no evidence shows a piece of its text."""
+    private = any(finding.reason in _PRIVATE for finding in findings)
+    for finding in findings:
+        evidence = dict(finding.evidence)
+        if private and finding.reason in _SHOW_TEXT:
+            evidence["words"] = "(not shown: the row holds personal data or a secret)"
+        yield Hit(row, finding.reason, float(evidence.get("score", 1.0)), evidence)
 
 
 def _answer(exchange: Exchange) -> Iterator[Finding]:
