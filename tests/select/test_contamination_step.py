@@ -19,8 +19,8 @@ SIMILAR = "A ferry leaves the harbour of Visby every ninety minutes; what does a
 OTHER = "Name the tools that a lighthouse keeper needs to polish a lens of the first order without scratching it."
 PLAIN = Row(
     id="i1-0", parent="s1-0", root="s1-0", round=1, operation="deepen", instruction="Explain tides to a child.",
-    input="", response="The moon pulls the sea.", system="", history=(), evolver="m", judge="m", responder="m", source="a",
-    line=1,
+    input="", response="The moon pulls the sea.", system="", history=(), evolver="m", judge="m", responder="m",
+    source="a", line=1,
 )  # fmt: skip
 
 

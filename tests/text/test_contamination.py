@@ -165,12 +165,17 @@ def test_a_turn_of_phrase_is_no_overlap_but_does_not_cut_one():
     "text", ["1 2 3 4 5 6 7 8 9 10 11 12 13 14", "for i in range(n): for j in range(i, n): a[i][j] = b[j]"]
 )
 def test_numbers_and_symbols_are_no_overlap(text):
-    assert runs(f"Given {text}", f"We wrote {text}") == []
+    assert runs(f"Given {text}", f"The following was written on the northern wall: {text}") == []
+
+
+def test_an_item_of_nothing_but_symbols_is_still_found():
+    item = "If x + y = z and x * y = z, then what is x - y?"
+    assert runs(f"{item} Think.", item) == [("0", 13, 13)]
 
 
 def test_items_of_the_same_words_are_one():
     [corpus] = corpora(ITEM, ITEM.lower(), CLEAN).checked
-    assert (corpus.items, list(corpus.hashed.ids)) == (2, ["0", "2"])
+    assert (corpus.items, list(corpus.hashed().ids)) == (2, ["0", "2"])
 
 
 def test_a_text_may_have_many_overlaps_the_longest_first():
@@ -218,13 +223,14 @@ def test_what_ships_is_small_and_loads():
     assert [corpus.name for corpus in shipped.checked] == list(SHIPPED)
     assert shipped.not_checked == ["ARC-Challenge", "AlpacaEval", "WizardLM test set"]
     for corpus in shipped.checked:
-        assert len(corpus.hashed.ids) == len(corpus.hashed.counts) == corpus.items
-        assert corpus.hashed.spans.sum() == len(corpus.hashed.keys)
-        assert corpus.hashed.checkable == corpus.checkable > 0.95 * corpus.items
+        hashed = corpus.hashed()
+        assert len(hashed.ids) == len(hashed.counts) == corpus.items
+        assert hashed.spans.sum() == len(hashed.keys)
+        assert hashed.checkable == corpus.checkable > 0.95 * corpus.items
+        assert hashed.texts is None
         assert corpus.license
         assert corpus.digest
         assert corpus.source.startswith("https://")
-        assert corpus.hashed.texts is None
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert all(f"| {corpus.items:,} |" in readme and corpus.license in readme for corpus in shipped.checked)
 

@@ -6,7 +6,8 @@ round. So an overlap of 13 words is six grams in a row, and one pass finds all o
 exact length (but for a collision of hashes: see `grams.BITS`).
 
 An overlap has one telling gram at least: one that no more than ten items of the corpus share ("which of the following
-best describes the" is none). Turns of phrase may stand before and after it, so that they do not cut an item in two.
+best describes the" is none) and that is no row of numbers or symbols (`corpora.PLAIN`). Other grams may stand before
+and after it, so that they do not cut an item in two.
 
 Counts used in the literature: 13 words in GPT-3 (arXiv:2005.14165, appendix C; 8 to 13 by the length of a benchmark's
 items), 8 in PaLM (arXiv:2204.02311, §8) and, for code and mathematics, in Automatic Instruction Evolving
@@ -23,12 +24,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evolute.records import Finding, Reason
-from evolute.text.corpora import KNOWN, SHIPPED, Corpus
+from evolute.text.corpora import KNOWN, SHIPPED, Corpus, gram_counts
 from evolute.text.corpora.reading import read_corpus
 from evolute.text.grams import BITS, WORDS, Grams, Keys, batches, grams
 from evolute.text.words import words as split_words
@@ -43,7 +45,7 @@ _MASKS = (1 << np.arange(8)).astype(np.uint8)
 _WORD = re.compile(
     r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[^\W\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"
 )
-Places = NDArray[np.int64]
+Places = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +79,41 @@ class _Index:
 
     ordered: Keys
     keys: Keys
-    places: Places
+    places: NDArray[np.int32]
     bitmap: NDArray[np.uint8]
     shift: np.uint64
-    ends: Places
+    ends: NDArray[np.int64]
     """Where each item's grams end, counted over all corpora."""
     counts: NDArray[np.int64]
     """How many words each item has."""
+    ids: Sequence[str]
+    texts: Sequence[str | None]
+    corpora: Sequence[int]
+    """Which corpus each item is of."""
+
+    @classmethod
+    def of(cls, corpora: Iterable[Corpus]) -> _Index:
+        """Sort the grams of all corpora."""
+        hashed = [corpus.hashed() for corpus in corpora]
+        ordered = np.concatenate([np.zeros(0, dtype=np.uint64), *(one.keys for one in hashed)])
+        telling = np.concatenate([np.zeros(0, dtype=bool), *(one.telling for one in hashed)]).nonzero()[0]
+        places = telling[ordered[telling].argsort()].astype(np.int32)
+        keys = ordered[places]
+        # 64 bits a gram or more: of the grams that are not in the index, less than 2 % pass.
+        wide = min(max(len(places) * 64, 1 << 12).bit_length(), BITS)
+        shift = np.uint64(BITS - wide)
+        bits = keys >> shift
+        octets = (bits >> _THREE).astype(np.int64)
+        begins = np.diff(octets, prepend=-1).nonzero()[0]
+        bitmap = np.zeros(1 << (wide - 3), dtype=np.uint8)
+        if len(begins):
+            bitmap[octets[begins]] = np.bitwise_or.reduceat(_MASKS[bits & _SEVEN], begins)
+        counts = np.concatenate([np.zeros(0, dtype=np.int64), *(one.counts for one in hashed)])
+        ends = np.asarray(gram_counts(counts).cumsum())
+        ids = [name for one in hashed for name in one.ids]
+        texts = [text for one in hashed for text in (one.texts or repeat(None, len(one.ids)))]
+        owners = [number for number, one in enumerate(hashed) for _ in one.ids]
+        return cls(ordered, keys, places, bitmap, shift, ends, counts, ids, texts, owners)
 
     def find(self, keys: Keys) -> tuple[Places, Places]:
         """Each pair (which of `keys`, at which place of the corpora) of equal grams."""
@@ -145,38 +175,15 @@ class Corpora:
         return sorted(found, key=lambda one: (one[0], -one[1].score, -one[1].words))
 
     def _overlap(self, text: str, item: int, first: int, length: int) -> Overlap:
-        which = int(np.searchsorted(self._begins, item, side="right")) - 1
-        corpus, number = self.checked[which], item - int(self._begins[which])
-        passage = _passage(text, first, length)[:SHOWN]
-        texts = corpus.hashed.texts
-        share = length / int(self._index.counts[item])
-        own = texts[number][:SHOWN] if texts else passage
-        return Overlap(corpus.name, corpus.hashed.ids[number], length, share, passage, own)
-
-    @cached_property
-    def _begins(self) -> Places:
-        """The number of each corpus's first item, counted over all."""
-        return np.cumsum([0, *(len(corpus.hashed.ids) for corpus in self.checked)])[:-1]
+        index = self._index
+        passage, own = _passage(text, first, length)[:SHOWN], index.texts[item]
+        share = length / int(index.counts[item])
+        corpus = self.checked[index.corpora[item]].name
+        return Overlap(corpus, index.ids[item], length, share, passage, passage if own is None else own[:SHOWN])
 
     @cached_property
     def _index(self) -> _Index:
-        hashed = [corpus.hashed for corpus in self.checked]
-        keys = np.concatenate([np.zeros(0, dtype=np.uint64), *(one.keys for one in hashed)])
-        telling = np.concatenate([np.zeros(0, dtype=bool), *(one.telling for one in hashed)])
-        ends = np.cumsum(np.concatenate([np.zeros(0, dtype=np.int64), *(one.spans for one in hashed)]))
-        counts = np.concatenate([np.zeros(0, dtype=np.int64), *(one.counts.astype(np.int64) for one in hashed)])
-        places = telling.nonzero()[0]
-        places = places[keys[places].argsort()]
-        # 64 bits a gram or more: of the grams that are not in the index, less than 2 % pass.
-        wide = min(max(len(places) * 64, 1 << 12).bit_length(), BITS)
-        shift = np.uint64(BITS - wide)
-        bits = keys[places] >> shift
-        bitmap = np.zeros(1 << (wide - 3), dtype=np.uint8)
-        octets = (bits >> _THREE).astype(np.int64)
-        begins = np.diff(octets, prepend=-1).nonzero()[0]
-        if len(begins):
-            bitmap[octets[begins]] = np.bitwise_or.reduceat(_MASKS[bits & _SEVEN], begins)
-        return _Index(keys, keys[places], places, bitmap, shift, ends, counts)
+        return _Index.of(self.checked)
 
 
 def _long_runs(batch: Grams, index: _Index) -> Iterator[tuple[int, int, int, int]]:

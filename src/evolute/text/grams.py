@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from itertools import accumulate
 
 import numpy as np
@@ -24,11 +24,12 @@ SHORTEST = 5
 BITS = 48
 """Kept of a hash. Among a million grams known, a window of words that is none of them passes for one with a
 probability of 1e6 / 2**48 = 4e-9: about once in 250 million words."""
-BATCH = 1 << 17
+BATCH = 1 << 16
 """Bytes of text worked on at a time, so that the arrays stay in the processor's cache."""
 
 Keys = NDArray[np.uint64]
 
+_TABLED = 4 * BATCH + 2  # a batch of ideographs, each of three bytes and a space
 _LETTER, _WORD = 0x9E3779B97F4A7C15, 0xD1342543DE82EF95  # bases of the two polynomials: any odd numbers would do
 _INVERSE = pow(_LETTER, -1, 1 << 64)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
@@ -108,12 +109,12 @@ def _words(texts: Sequence[str]) -> tuple[Keys, NDArray[np.int64]]:
 
 def _powers(size: int) -> tuple[Keys, Keys]:
     """The powers of the base, and of its inverse, from 0 up to `size` or more, modulo 2**64."""
-    return _table(5 * BATCH) if size <= 5 * BATCH else (_row(_LETTER, size), _row(_INVERSE, size))
+    return _table() if size <= _TABLED else (_row(_LETTER, size), _row(_INVERSE, size))
 
 
-@lru_cache(maxsize=1)
-def _table(size: int) -> tuple[Keys, Keys]:
-    return _row(_LETTER, size), _row(_INVERSE, size)
+@cache
+def _table() -> tuple[Keys, Keys]:
+    return _row(_LETTER, _TABLED), _row(_INVERSE, _TABLED)
 
 
 def _row(base: int, size: int) -> Keys:

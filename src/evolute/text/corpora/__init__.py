@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,9 @@ from evolute.text.words import normalised, words
 COMMON = 10
 """A gram that more than so many different items of a corpus share is a turn of phrase, and counts for nothing. GPT-3's
 decontamination (arXiv:2005.14165, appendix C) draws the line at the same number, for documents of the training set."""
-PLAIN = 4
+PLAIN = 5
 """A telling gram has at least so many different words of two letters or more among its eight: "1 2 3 4 5 6 7 8" and
-"for i in range n for j in" are in everybody's texts."""
+"for i in range n for j in" are in everybody's texts. In an item that has no such gram, any that is not common tells."""
 FOLDER = Path(__file__).parent
 SCHEME = f"1-{WORDS}-{SHORTEST}-{BITS}-{COMMON}-{PLAIN}"
 """What the stored hashes were made by: raised with `words` or the hash."""
@@ -107,7 +106,7 @@ class Hashed:
         return len(np.unique(owners[self.telling]))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Corpus:
     """A benchmark to check against.
 
@@ -134,15 +133,14 @@ class Corpus:
 
     @classmethod
     def shipped(cls, name: str) -> Corpus:
-        """One that comes with the package; its hashes are read when they are first asked for."""
+        """One that comes with the package; its hashes are not read yet."""
         known = KNOWN[name]
         with np.load(FOLDER / f"{name}.npz") as file:
             about = json.loads(file["about"].tobytes())
         return cls(name, known.title, known.license, known.source, about["items"], about["checkable"], about["digest"])
 
-    @cached_property
     def hashed(self) -> Hashed:
-        """The items' hashes."""
+        """The items' hashes, read anew where they ship: an index takes them over."""
         return self.held or load(FOLDER / f"{self.name}.npz")
 
 
@@ -174,7 +172,10 @@ def hash_items(items: Iterable[tuple[str, str]]) -> Hashed:
         counts.append(length)
         plain.append(np.array([enough for text in texts[begin:end] for enough in _plain(words(text))], dtype=bool))
     total, all_keys = np.concatenate(counts).astype(np.uint32), np.concatenate(keys)
-    telling = np.concatenate(plain) & ~_common(all_keys, total)
+    rare = ~_common(all_keys, total)
+    telling = rare & np.concatenate(plain)
+    owners = np.repeat(np.arange(len(total)), gram_counts(total))
+    telling |= rare & ~np.isin(owners, owners[telling])
     digest = hashlib.sha256("\n".join(different).encode()).hexdigest()[:16]
     ids = [number for number, _ in different.values()]
     return Hashed(ids, total, all_keys, telling, digest, texts)
