@@ -11,7 +11,25 @@ It stands in a module of its own because the stages are packages, too: `evolute.
 from evolute.errors import EvoluteError
 from evolute.evolve.budget import Limits
 from evolute.evolve.planning import Estimate
-from evolute.pipeline import Check, Summary, dataset, evolve, export, plan, replay, resolve_recipe, status, verify
+from evolute.pipeline import (
+    Check,
+    Ran,
+    Selected,
+    Summary,
+    dataset,
+    evolve,
+    export,
+    plan,
+    preferences,
+    publish_folder,
+    replay,
+    report,
+    resolve_recipe,
+    run,
+    select,
+    status,
+    verify,
+)
 from evolute.recipe import Recipe
 from evolute.records import Row, Seed
 from evolute.seeds import SeedOptions
@@ -21,17 +39,24 @@ __all__ = [
     "Estimate",
     "EvoluteError",
     "Limits",
+    "Ran",
     "Recipe",
     "Row",
     "Seed",
     "SeedOptions",
+    "Selected",
     "Summary",
     "dataset",
     "evolve",
     "export",
     "plan",
+    "preferences",
+    "publish_folder",
     "replay",
+    "report",
     "resolve_recipe",
+    "run",
+    "select",
     "status",
     "verify",
 ]

@@ -23,10 +23,16 @@ app = App(
     result_action="return_value",
 )
 app.command("evolute.cli.evolve:evolve", help="Evolve seeds into a dataset, or go on with a run.")
+app.command("evolute.cli.run:run", help="The whole way that a recipe describes: evolve, select, report, export.")
 app.command("evolute.cli.evolve:plan", help="Estimate calls, tokens, cost and time from a small pilot.")
 app.command("evolute.cli.runs:status", help="How a run stands; works while it runs.")
 app.command("evolute.cli.runs:show", help="Draw lineages, or one with its prompts.")
 app.command("evolute.cli.runs:export", help="Write the dataset: alpaca, sharegpt, messages, parquet.")
+app.command("evolute.cli.select:select", help="Decide which rows make the dataset, with evidence for each.")
+app.command("evolute.cli.report:report", help="Write a page on the run, to look at in a browser.")
+app.command("evolute.cli.push:push", help="Publish an exported folder on the Hugging Face hub.")
+app.command("evolute.cli.compare:compare", help="Runs side by side.")
+app.command("evolute.cli.merge:merge", help="Make one run of several.")
 app.command("evolute.cli.runs:verify", help="Check every invariant of a run.")
 app.command("evolute.cli.runs:replay", help="Rebuild the dataset with the network off, and compare.")
 

@@ -10,21 +10,21 @@ from rich.rule import Rule
 from rich.text import Text
 
 from evolute import pipeline
+from evolute.cli.run import show_ran
 from evolute.cli.runs import show
-from evolute.cli.screen import money, out, say, show_summary, watch_on
+from evolute.cli.screen import money, out, say, watch_on
 from evolute.errors import EvoluteError
 from evolute.models.prices import cost, unit_price
 from evolute.pipeline.judging import judge_agreement
 from evolute.recipe import ModelSpec
 from evolute.records import Usage
-from evolute.seeds import SeedOptions
 
 API_MODEL = ModelSpec(model="gpt-4.1-mini", base_url="https://api.openai.com/v1")
 """What the demo's tokens are priced at: a common small model of a common API."""
 
 
 def demo(run: Path, seeds: int = 6) -> None:
-    """Evolve the first of our seeds with the embedded model, and show what came of it."""
+    """Take the first of our seeds the whole way with the embedded model, and show what came of it."""
     console = out()
     evolute = ".venv/bin/evolute" if Path(sys.prefix).name == ".venv" else "evolute"
     console.print(
@@ -33,12 +33,12 @@ def demo(run: Path, seeds: int = 6) -> None:
         "as the work of a willing beginner."
     )
     with resources.as_file(resources.files("evolute") / "recipes" / "data" / "demo.jsonl") as path:
-        command = f"{evolute} evolve {_here(path)} --out {run} --limit {seeds}"
+        command = f"{evolute} run tiny --seeds {_here(path)} --out {run} --set seeds.limit={seeds}"
         console.print(Rule(Text(command), align="left"))
-        summary = pipeline.evolve(
-            str(path), out=run, recipe="tiny", seeds=SeedOptions(limit=seeds), watch=watch_on(sys.stderr), say=say
+        ran = pipeline.run(
+            "tiny", out=run, sources=[str(path)], settings={"seeds.limit": seeds}, watch=watch_on(sys.stderr), say=say
         )
-    show_summary(summary, ended=True)
+    show_ran(ran)
     console.print(Rule(Text(f"{evolute} show {run}"), align="left"))
     show(run, count=3)
     console.print(Rule(Text("how good is this model as a judge?"), align="left"))
@@ -48,15 +48,17 @@ def demo(run: Path, seeds: int = 6) -> None:
         "A judge near guessing drops next to nothing, or anything: use a larger one for a dataset that matters."
     )
     console.print(Rule(Text("and now"), align="left"))
+    summary = ran.summary
     priced = cost(Usage(summary.prompt_tokens, summary.completion_tokens), unit_price(API_MODEL))
     for line in (
         f"These {summary.calls:,} calls cost nothing here; on {API_MODEL.model} they would have cost {money(priced)}.",
-        f"The dataset is {run / pipeline.DATASET}. Next:",
         f"  {evolute} show {run} ID     one lineage with every prompt (an id as drawn above)",
         f"  {evolute} verify {run}; {evolute} replay {run}",
-        f"  {evolute} export {run} --format messages --out train.jsonl",
+        f"  {evolute} select {run} --set select.duplicates.near=0.7     another threshold, without measuring again",
         f"  {evolute} plan YOUR.jsonl --out run --base-url URL --model NAME     what yours would cost",
-        f"  {evolute} evolve YOUR.jsonl --out run --base-url URL --model NAME",
+        f"  {evolute} init YOUR.jsonl; {evolute} run recipe.yaml     the whole way with yours",
+        f"The dataset is in {run / pipeline.DATASET_FOLDER}, and this is how it came to be; open it in a browser:",
+        f"  {ran.report or 'no report: it needs the extra evolute[report]'}",
     ):
         console.print(Text(line))
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from evolute import pipeline
-from evolute.cli.screen import say, show_estimate, show_summary, watch_on, write_json
+from evolute.cli.screen import say, show_estimate, show_summary, status_of, watch_on, write_json
 from evolute.errors import InputError
 from evolute.evolve.budget import Limits
 from evolute.ledger import LEDGER
@@ -138,10 +138,8 @@ def evolve(
         write_json(summary)
     else:
         show_summary(summary, ended=True)
-    if summary.stopped == pipeline.INTERRUPTED:
-        sys.exit(130)
-    if summary.pending:
-        sys.exit(4 if summary.stopped else 3)
+    if summary.pending or summary.stopped == pipeline.INTERRUPTED:
+        sys.exit(status_of(summary.stopped))
 
 
 def plan(

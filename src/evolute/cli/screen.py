@@ -17,6 +17,7 @@ from rich.text import Text
 from evolute.evolve.planning import Estimate, Range
 from evolute.evolve.progress import Progress
 from evolute.pipeline.evolving import DATASET
+from evolute.pipeline.stopping import INTERRUPTED
 from evolute.pipeline.summary import Summary
 from evolute.text import printable
 
@@ -44,6 +45,13 @@ def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def status_of(stopped: str) -> int:
+    """The exit status of a stage that is not done: interrupted, stopped by a bound, or left over."""
+    if stopped == INTERRUPTED:
+        return 130
+    return 4 if stopped.startswith("--max-") else 3
 
 
 def watch_on(stream: TextIO) -> Callable[[Progress, Callable[[], None]], AbstractContextManager[Any]]:

@@ -82,12 +82,12 @@ class GradeRow(NamedTuple):
 
 
 class SampleRow(NamedTuple):
-    """A further response to a row's instruction, from sample 1 up; `rank` 1 is the best, None where not ranked."""
+    """A response to a row's instruction; sample 0 is its own, without a call. `score` is None where not marked."""
 
     row: int
     sample: int
     call: bytes
-    rank: int | None
+    score: float | None
 
 
 def seed_name(digest: bytes) -> str:

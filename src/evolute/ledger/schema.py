@@ -86,9 +86,9 @@ def m002_selection(db: sqlite3.Connection) -> None:
         """CREATE TABLE grades (
             kind TEXT NOT NULL, row INTEGER NOT NULL, value REAL, evidence TEXT, call BLOB,
             PRIMARY KEY (kind, row)) WITHOUT ROWID""",
-        # Further responses to a row's instruction; the dataset's own is sample 0. Rank 1 is the best.
+        # Responses to one instruction, marked against each other; the dataset's own is sample 0, without a call here.
         """CREATE TABLE samples (
-            row INTEGER NOT NULL, sample INTEGER NOT NULL, call BLOB NOT NULL, rank INTEGER,
+            row INTEGER NOT NULL, sample INTEGER NOT NULL, call BLOB NOT NULL, score REAL,
             PRIMARY KEY (row, sample)) WITHOUT ROWID""",
         # Vectors of an endpoint's encoder, by a hash of encoder and text: they are paid for, too.
         "CREATE TABLE vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID",

@@ -82,8 +82,8 @@ class SelectionReader:
         return (GradeRow(*row) for row in rows)
 
     def samples(self) -> Iterator[SampleRow]:
-        """Further responses, in row order."""
-        rows = self.reader.select("SELECT row, sample, call, rank FROM samples ORDER BY row, sample")
+        """Responses that were marked against each other, in row order."""
+        rows = self.reader.select("SELECT row, sample, call, score FROM samples ORDER BY row, sample")
         return (SampleRow(*row) for row in rows)
 
     def rows(self) -> Iterator[tuple[int, Row]]:
@@ -129,7 +129,7 @@ class SelectionWriter:
         self._ledger.transact(job)
 
     def keep_samples(self, samples: Iterable[SampleRow]) -> None:
-        """Record further responses, in the place of those before."""
+        """Record responses to the same instructions, in the place of those before."""
 
         def job(db: sqlite3.Connection) -> None:
             db.execute("DELETE FROM samples")

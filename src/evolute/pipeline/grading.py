@@ -136,8 +136,7 @@ class _Asking:
                     yield partial(self._siblings, answered, "quality", pairs_as_items)
 
     async def _difficulty(self, number: int, row: Row) -> None:
-        asked = f"{row.instruction}\n\n{row.input}" if row.input else row.instruction
-        messages = self._graders["difficulty"].messages(asked, system=row.system, history=row.history)
+        messages = self._graders["difficulty"].messages(_asked(row), system=row.system, history=row.history)
         mark, said, call = await self._ask(messages, row.id, lambda text: parse_mark(text, 1, 10), DIFFICULTIES)
         self.grades.add("difficulty", number, mark, said, call)
 
@@ -153,27 +152,25 @@ class _Asking:
             self.grades.add(kind, number, marks[place] if marks else None, said, call)
 
     async def _responses(self, number: int, row: Row) -> None:
-        """Ask for further responses, and rank those that are sound; equal marks share a rank."""
+        """Ask for further responses, and mark those that are sound against the row's own."""
         texts, calls = [row.response or ""], [b""]
-        messages = (*((Message("system", row.system),) if row.system else ()), *row.history)
-        asked = f"{row.instruction}\n\n{row.input}" if row.input else row.instruction
+        asked = _asked(row)
+        before = (*((Message("system", row.system),) if row.system else ()), *row.history)
         role = self._roles["responder"]
         for sample in range(1, self._spec.responses):
-            request = role.request((*messages, Message("user", asked)), self._draw("responder", row.id, sample))
+            request = role.request((*before, Message("user", asked)), self._draw("responder", row.id, sample))
             completion = await role.model.complete(request)
-            sound = completion.failure is None and completion.text is not None
-            if sound and check_response(completion.text or "", instruction=asked, rules=self._recipe.rules) is None:
-                texts.append((completion.text or "").strip())
+            text = "" if completion.failure is not None else (completion.text or "").strip()
+            if text and check_response(text, instruction=asked, rules=self._recipe.rules) is None:
+                texts.append(text)
                 calls.append(request.key)
-        ranks: Sequence[int | None] = [None] * len(texts)
-        if len(set(texts)) > 1:
-            ranks = await self._ranks(row, asked, texts)
+        marks = await self._marks(row, asked, texts) if len(set(texts)) > 1 else [None] * len(texts)
         self.grades.samples += [
-            SampleRow(number, sample, call, rank) for sample, (call, rank) in enumerate(zip(calls, ranks, strict=True))
+            SampleRow(number, sample, call, mark) for sample, (call, mark) in enumerate(zip(calls, marks, strict=True))
         ]
 
-    async def _ranks(self, row: Row, asked: str, texts: Sequence[str]) -> Sequence[int | None]:
-        """Ranks from 1; the responses are shown in an order drawn by hash, so that none is favoured by its place."""
+    async def _marks(self, row: Row, asked: str, texts: Sequence[str]) -> Sequence[float | None]:
+        """Marks; the responses are shown in an order drawn by hash, so that none is favoured by its place."""
         order = sorted(range(len(texts)), key=lambda place: self._hash("order-1", row.id, place))
         messages = self._graders["responses"].messages(
             asked, responses_as_items(texts[place] for place in order), system=row.system, history=row.history
@@ -182,9 +179,8 @@ class _Asking:
         if shown is None:
             self.grades.unreadable += 1
             return [None] * len(texts)
-        marks = dict(zip(order, shown, strict=True))
-        best_first = sorted(set(shown), reverse=True)
-        return [best_first.index(marks[place]) + 1 for place in range(len(texts))]
+        marks: dict[int, float] = dict(zip(order, shown, strict=True))
+        return [marks[place] for place in range(len(texts))]
 
     async def _ask(
         self,
@@ -211,6 +207,10 @@ class _Asking:
 
     def _hash(self, tag: str, *place: str | int) -> bytes:
         return tagged_hash(tag, self._recipe.seed, *place)
+
+
+def _asked(row: Row) -> str:
+    return f"{row.instruction}\n\n{row.input}" if row.input else row.instruction
 
 
 async def _work(jobs: Iterator[Job], grades: Grades) -> None:

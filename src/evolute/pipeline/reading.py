@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from evolute.errors import InputError
 from evolute.export import CardFacts, Format
 from evolute.export import export as write
 from evolute.export import export_folder as write_folder
-from evolute.ledger import Reader
+from evolute.ledger import Reader, SelectionReader
 from evolute.pipeline.summary import Summary, summarise
 from evolute.records import Row
 
@@ -24,10 +25,28 @@ def status(run: str | Path) -> Summary:
         return summarise(Path(run), reader)
 
 
-def dataset(run: str | Path, *, seeds: bool = True) -> Iterator[Row]:
-    """The rows of the dataset in seed order, streamed; `seeds` includes the seeds themselves."""
+def dataset(run: str | Path, *, seeds: bool = True, selected: bool = True) -> Iterator[Row]:
+    """The rows of the dataset in seed order, streamed.
+
+    Args:
+        run: the run's folder.
+        seeds: include the seeds themselves.
+        selected: only the rows that `select` kept, where the run has been selected.
+
+    Raises:
+        InputError: there is no run, or it has rows that its selection has not seen.
+    """
     with Reader(Path(run)) as reader:
-        yield from reader.dataset(seeds=seeds)
+        selection = SelectionReader(reader)
+        if not selected or selection.note() is None:
+            yield from reader.dataset(seeds=seeds)
+            return
+        if not selection.is_current():
+            raise InputError(
+                f"{run} has changed since its rows were selected: run `evolute select {run}` again, or leave the "
+                "selection aside with --unselected"
+            )
+        yield from (row for _, row in selection.rows() if seeds or row.round)
 
 
 def export(
@@ -36,6 +55,7 @@ def export(
     out: str | Path,
     *,
     seeds: bool = True,
+    selected: bool = True,
     lineage: bool = True,
     reasoning: bool = False,
 ) -> int:
@@ -47,13 +67,14 @@ def export(
         out: the file, its suffix saying what it is (`.jsonl`, `.json`, `.parquet`; `.gz`); it is replaced as a whole or
             not at all.
         seeds: include the seeds themselves.
+        selected: only the rows that `select` kept, where the run has been selected.
         lineage: include where each row comes from.
         reasoning: include reasoning content, where a model gave any.
 
     Raises:
         InputError: there is no run, or the file's suffix contradicts the format.
     """
-    return write(dataset(run, seeds=seeds), format, Path(out), lineage=lineage, reasoning=reasoning)
+    return write(dataset(run, seeds=seeds, selected=selected), format, Path(out), lineage=lineage, reasoning=reasoning)
 
 
 def export_folder(
@@ -67,6 +88,7 @@ def export_folder(
     validation: float = 0,
     seed: int = 0,
     seeds: bool = True,
+    selected: bool = True,
     lineage: bool = True,
     reasoning: bool = False,
     facts: CardFacts | None = None,
@@ -77,7 +99,7 @@ def export_folder(
     The arguments are those of `export` and of `evolute.export.export_folder`.
     """
     return write_folder(
-        dataset(run, seeds=seeds),
+        dataset(run, seeds=seeds, selected=selected),
         format,
         Path(out),
         container=container,

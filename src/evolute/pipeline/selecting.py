@@ -20,7 +20,7 @@ from evolute.pipeline.evolving import resolve_recipe, standing, write_recipe
 from evolute.pipeline.grading import Grades, grade
 from evolute.pipeline.measuring import Table, finding_row, measure
 from evolute.pipeline.mixing import mix
-from evolute.pipeline.steps import Tools, steps_of
+from evolute.pipeline.steps import Tools, over_budget, steps_of
 from evolute.pipeline.stopping import INTERRUPTED, in_loop
 from evolute.recipe import Recipe, Select, assign, load, resolve
 from evolute.records import Reason, tagged_hash
@@ -84,6 +84,8 @@ def select(
         steps = steps_of(chosen.select, tools)
         say(f"looking at the rows of {run} ({', '.join(step.name for step in steps)})")
         table, found = measure(ledger, steps)
+        if "tokens" in found:
+            found["tokens"] = over_budget(ledger.reader, chosen.select.tokens.budget, len(table.ids))
         dropped, flags = decide(chosen.select, table, found)
         grades = Grades()
         if _asks_models(chosen.select):
@@ -169,7 +171,7 @@ def _terms(select: Select, name: str) -> tuple[float, frozenset[Reason], frozens
         "quality": (0.0, frozenset(select.quality.drop), frozenset(select.quality.flag)),
         "contamination": (select.contamination.words, *both[select.contamination.check]),
         "semantic-contamination": (select.contamination.semantic or 0.0, nothing, everything),
-        "tokens": (select.tokens.budget + 1, *both[select.tokens.over]),
+        "tokens": (0.0, *both[select.tokens.over]),
         "duplicates": (1.0, everything, nothing),
         "near-duplicates": (duplicates.near or 1.0, everything, nothing),
         "semantic-duplicates": (duplicates.semantic or 1.0, everything, nothing),
@@ -254,7 +256,16 @@ def _note(
         "encoder": tools.encoder_name,
         "tokenizer": select.tokens.tokenizer,
         "mixture": {"by": select.mixture.by, "groups": dict(groups)},
-        "select": select.model_dump(mode="json"),
+        "made_by": made_by(recipe),
+    }
+
+
+def made_by(recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe decides a selection."""
+    return {
+        "select": recipe.select.model_dump(mode="json"),
+        "grader": recipe.roles.grader.model_dump(mode="json"),
+        "asked": recipe.spec("grader")[1].decisive(),
     }
 
 
@@ -290,7 +301,7 @@ def _summary(
         dropped=note["dropped"],
         flagged=note["flagged"],
         steps=[(name, count) for name, count in note["steps"]],
-        corpora_checked=[corpus["name"] for corpus in note["corpora"]["checked"]],
+        corpora_checked=[corpus["title"] for corpus in note["corpora"]["checked"]],
         corpora_not_checked=note["corpora"]["not_checked"],
         unreadable=grades.unreadable,
         left=grades.left,

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from evolute.ledger import Ledger, LedgerVectors
+from evolute.ledger import GradeRow, Ledger, LedgerVectors, Reader, SelectionReader, SelectionWriter
 from evolute.pipeline.measuring import Rows, Step, Texts
 from evolute.recipe import Recipe, Select
+from evolute.records import Reason, Row
+from evolute.select.findings import Hit, Hits
 
 if TYPE_CHECKING:  # numpy and what stands on it are loaded when a step is taken
     from evolute.encoders import Encoder
@@ -18,6 +20,7 @@ NEAR_FLOOR = 0.7
 SEMANTIC_FLOOR = 0.8
 """Likeness from which pairs are recorded: thresholds above can be looked at again without measuring anew."""
 CONTAMINATION_FLOOR = 8
+TOKEN_MARKS = ("prompt-tokens", "response-tokens")
 
 
 class Tools:
@@ -25,7 +28,7 @@ class Tools:
 
     def __init__(self, recipe: Recipe, ledger: Ledger) -> None:
         self._recipe = recipe
-        self._ledger = ledger
+        self.ledger = ledger
         self.names: list[str] = []
 
     @cached_property
@@ -34,7 +37,7 @@ class Tools:
         from evolute.encoders.opening import open_encoder
 
         name = self._recipe.select.duplicates.encoder
-        return open_encoder(name, self._recipe.models, LedgerVectors(self._ledger))
+        return open_encoder(name, self._recipe.models, LedgerVectors(self.ledger))
 
     @cached_property
     def corpora(self) -> Corpora:
@@ -65,6 +68,38 @@ class Tools:
         return {"checked": checked, "not_checked": self.corpora.not_checked}
 
 
+class Tokens:
+    """Counts tokens, and puts the counts into the ledger as marks: a budget is compared with them when it is known."""
+
+    def __init__(self, tokenizer: str, ledger: Ledger) -> None:
+        from evolute.select.lengths import TokenLengths
+
+        self._lengths = TokenLengths(tokenizer, budget=1)
+        self._writer = SelectionWriter(ledger)
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Count the next rows."""
+        self._lengths.add(rows)
+
+    def found(self) -> Hits:
+        """No hits yet: `over_budget` makes them."""
+        for kind, lengths in zip(TOKEN_MARKS, self._lengths.lengths, strict=True):
+            self._writer.keep_grades(kind, (GradeRow(row, n, "", None) for row, n in enumerate(lengths.tolist())))
+        return Hits(len(self._lengths.lengths[0]), [])
+
+
+def over_budget(reader: Reader, budget: int, count: int) -> Hits:
+    """The rows with more tokens than the budget, by the counts in the ledger."""
+    selection = SelectionReader(reader)
+    pairs = zip(*(selection.grades(kind) for kind in TOKEN_MARKS), strict=True)
+    hits = [
+        Hit(prompt.row, Reason.TOO_MANY_TOKENS, total, {"prompt": prompt.value, "response": response.value})
+        for prompt, response in pairs
+        if (total := (prompt.value or 0) + (response.value or 0)) > budget
+    ]
+    return Hits(count, hits)
+
+
 def steps_of(select: Select, tools: Tools) -> Sequence[Step]:
     """The steps, in the order in which they decide."""
     steps = [*_on_rows(select, tools), *_on_pairs(select, tools)]
@@ -74,7 +109,6 @@ def steps_of(select: Select, tools: Tools) -> Sequence[Step]:
 
 def _on_rows(select: Select, tools: Tools) -> list[Step]:
     from evolute.select.contamination import Contamination
-    from evolute.select.lengths import TokenLengths
     from evolute.select.quality import VERSION, Quality
 
     steps = [Step("quality", {"version": VERSION}, lambda: Rows(Quality()))]
@@ -88,10 +122,8 @@ def _on_rows(select: Select, tools: Tools) -> list[Step]:
             )
         )
     if select.tokens.tokenizer:
-        tokens = select.tokens
-        steps.append(
-            Step("tokens", {"tokenizer": tokens.tokenizer}, lambda: Rows(TokenLengths(tokens.tokenizer, tokens.budget)))
-        )
+        tokenizer = select.tokens.tokenizer
+        steps.append(Step("tokens", {"tokenizer": tokenizer}, lambda: Tokens(tokenizer, tools.ledger)))
     return steps
 
 

@@ -1,0 +1,115 @@
+"""`evolute select`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+from rich.table import Table
+from rich.text import Text
+
+from evolute import pipeline
+from evolute.cli.evolve import MaxCalls, MaxCost, MaxMinutes, MaxTokens
+from evolute.cli.screen import out as screen
+from evolute.cli.screen import say, status_of, write_json
+from evolute.evolve.budget import Limits
+from evolute.recipe import parse_assignment
+from evolute.text import printable
+
+_RECIPE = Group("Recipe", sort_key=2)
+
+Recipe = Annotated[
+    str | None,
+    Parameter(group=_RECIPE, help="Take what to select from this recipe (its select, export and roles.grader)."),
+]
+Set = Annotated[
+    list[str] | None,
+    Parameter(
+        name="--set",
+        group=_RECIPE,
+        negative="",
+        help="Any field of the selection: select.duplicates.near=0.9 (`evolute recipe explain select`).",
+    ),
+]
+
+
+def select(
+    run: Path,
+    /,
+    *,
+    rows: Annotated[int | None, Parameter(help="So many rows, drawn from all that pass.")] = None,
+    by: Annotated[
+        Literal["uniform", "round", "operation", "difficulty", "cluster", "coverage"] | None,
+        Parameter(help="How they are drawn (default: uniform)."),
+    ] = None,
+    recipe: Recipe = None,
+    set_: Set = None,
+    max_cost: MaxCost = None,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
+    max_minutes: MaxMinutes = None,
+    json: Annotated[bool, Parameter(name="--json", negative="", help="The result as JSON on standard output.")] = False,
+) -> None:
+    """Decide which rows of a run make its dataset: duplicates, overlaps with benchmarks, faulty responses, mixture.
+
+    Nothing is deleted: each drop is recorded with its reason and evidence, and another threshold can be looked at
+    without measuring again. `export` and `report` then follow the selection.
+
+    Args:
+        run: The run's folder.
+    """
+    settings: dict[str, Any] = dict(parse_assignment(text) for text in set_ or ())
+    if rows is not None:
+        settings["select.mixture.rows"] = rows
+    if by is not None:
+        settings["select.mixture.by"] = by
+    limits = Limits(max_cost, max_calls, max_tokens, max_minutes)
+    selected = pipeline.select(run, recipe=recipe, settings=settings, limits=limits, say=say)
+    if json:
+        write_json(selected)
+    else:
+        show_selected(selected)
+    if selected.stopped:
+        sys.exit(status_of(selected.stopped))
+
+
+def show_selected(selected: pipeline.Selected) -> None:
+    """What a selection came to, in one screen."""
+    console = screen()
+    run = selected.run
+    if selected.stopped:
+        console.print(Text(f"{run}: not selected yet: {printable(selected.stopped)}", style="bold"))
+        console.print("what the grader answered is recorded; run the same command again to go on")
+        return
+    console.print(Text(f"{run}: {selected.kept:,} of {selected.rows:,} rows selected", style="bold"))
+    if selected.pending:
+        console.print(f"{selected.pending:,} seeds of the run are not finished: their rows are missing here")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("step")
+    table.add_column("dropped", justify="right")
+    left = selected.rows
+    table.add_column("left", justify="right")
+    for name, count in selected.steps:
+        left -= count
+        table.add_row(Text(name), f"{count:,}", f"{left:,}")
+    console.print(table)
+    for title, counts in (("dropped", selected.dropped), ("flagged, and kept", selected.flagged)):
+        if counts:
+            reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
+            console.print(f"{title}: {reasons}")
+    if selected.corpora_checked:
+        console.print(Text(f"checked against: {', '.join(selected.corpora_checked)}"))
+    if selected.corpora_not_checked:
+        console.print(
+            Text(
+                f"not checked against: {', '.join(selected.corpora_not_checked)} "
+                "(give their files: --set 'select.contamination.corpora=[arc=PATH]')"
+            )
+        )
+    if selected.unreadable:
+        console.print(f"{selected.unreadable:,} rows have no mark: the grader's reply was none")
+    if selected.left:
+        console.print(f"{selected.left:,} rows were not graded: their calls failed; run the same command again")
+    console.print(Text(f"next: evolute report {run}; evolute export {run} --format messages --out train.jsonl"))

@@ -1,0 +1,135 @@
+"""What a run's card tells, its preference pairs, and the folder that is published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from evolute import __version__
+from evolute.errors import InputError
+from evolute.export import CardFacts, Preference
+from evolute.ledger import Reader, SampleRow, SelectionReader
+from evolute.pipeline.reading import export_folder
+from evolute.pipeline.summary import Summary, run_recipe, summarise
+from evolute.recipe import Recipe
+
+DATASET_FOLDER = "dataset"
+"""The folder inside a run that is ready to publish."""
+
+
+def card_facts(run: str | Path) -> CardFacts:
+    """What the card of a run's dataset tells; what the run does not know, the card says is not stated."""
+    folder = Path(run)
+    recipe = run_recipe(folder)
+    with Reader(folder) as reader:
+        summary = summarise(folder, reader)
+        note = SelectionReader(reader).note() or {}
+        sources = [str(path) for (path,) in reader.select("SELECT path FROM sources ORDER BY id")]
+    corpora = note.get("corpora", {})
+    embedded = [spec.model for spec in recipe.models.values() if spec.api == "embedded"]
+    return CardFacts(
+        name=recipe.name,
+        license=recipe.export.license,
+        seed_license=recipe.export.seed_license,
+        version=__version__,
+        recipe_name=recipe.name,
+        recipe=recipe.to_yaml(),
+        models=[(part.role, part.model) for part in summary.roles],
+        small_model=embedded[0] if embedded else "",
+        sources=[Path(source).name for source in sources],
+        seeds=summary.seeds,
+        unfinished=summary.pending,
+        bad_rows=summary.bad_rows,
+        by_round=summary.by_round,
+        dropped=summary.dropped,
+        selection_dropped=note.get("dropped"),
+        calls=summary.calls,
+        prompt_tokens=summary.prompt_tokens,
+        completion_tokens=summary.completion_tokens,
+        cost=summary.cost,
+        corpora_checked=[corpus["title"] for corpus in corpora.get("checked", [])],
+        corpora_not_checked=corpora.get("not_checked", []),
+        limits=_limits(recipe, summary, note),
+    )
+
+
+def publish_folder(run: str | Path, out: str | Path | None = None) -> dict[str, int]:
+    """Write the run's dataset as its recipe's `export` says, with its card and the report's figures.
+
+    Args:
+        run: the run's folder.
+        out: the folder to write; default: `RUN/dataset`.
+
+    Returns:
+        The number of rows of each split.
+
+    Raises:
+        InputError: there is no run, its selection is stale, or the folder is not ours to replace.
+    """
+    folder = Path(run)
+    spec = run_recipe(folder).export
+    return export_folder(
+        folder,
+        spec.format,
+        Path(out) if out is not None else folder / DATASET_FOLDER,
+        container=spec.container,
+        shards=spec.shards,
+        validation=spec.validation,
+        facts=card_facts(folder),
+        figures=figures_of(folder),
+    )
+
+
+def figures_of(run: Path) -> Sequence[Path]:
+    """The report's figures, if it has been written."""
+    return sorted((run / "figures").glob("*.png"))
+
+
+def preferences(run: str | Path) -> Iterator[Preference]:
+    """Pairs of responses to the same instruction, the best and the worst by the grader's marks; ties make no pair.
+
+    Raises:
+        InputError: there is no run, or it has no responses that were marked against each other.
+    """
+    with Reader(Path(run)) as reader:
+        selection = SelectionReader(reader)
+        samples = groupby(selection.samples(), key=lambda sample: sample.row)
+        row, group = next(samples, (-1, iter(())))
+        if row < 0 or not selection.is_current():
+            raise InputError(
+                f"{run} has no responses to compare: ask for them with "
+                f"`evolute select {run} --set select.grade.responses=2`"
+            )
+        for number, record in selection.rows():
+            while 0 <= row < number:
+                row, group = next(samples, (-1, iter(())))
+            if number != row:
+                continue
+            marked = [(sample.score, _text(reader, sample, record.response)) for sample in group]
+            scored = [(score, text) for score, text in marked if score is not None]
+            if not scored:
+                continue
+            best, worst = max(scored, key=lambda pair: pair[0]), min(scored, key=lambda pair: pair[0])
+            if best[0] > worst[0]:
+                yield Preference(record, best[1], worst[1], best[0], worst[0])
+
+
+def _text(reader: Reader, sample: SampleRow, own: str | None) -> str:
+    if not sample.call:
+        return own or ""
+    completion = reader.completion(sample.call)
+    return (completion.text or "").strip() if completion else ""
+
+
+def _limits(recipe: Recipe, summary: Summary, note: dict[str, object]) -> list[str]:
+    found = []
+    if not note:
+        found.append("No selection was made: duplicates and overlaps with benchmarks were not looked for.")
+    if not recipe.evolve.judge:
+        found.append("No judge looked whether an evolved instruction says more than its parent.")
+    if recipe.evolve.duplicates:
+        found.append("Duplicates were dropped during the evolution, so that the dataset depends on timing.")
+    if summary.left_over:
+        found.append("Some lineages could not be finished; their rows are missing.")
+    return found

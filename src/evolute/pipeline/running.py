@@ -1,0 +1,116 @@
+"""The whole way: from seeds to a dataset that can be published and a report that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evolute.errors import InputError, MissingExtra
+from evolute.evolve.budget import Limits
+from evolute.ledger import Reader, SelectionReader
+from evolute.pipeline.evolving import Watch, evolve, resolve_recipe
+from evolute.pipeline.publishing import DATASET_FOLDER, publish_folder
+from evolute.pipeline.reading import status
+from evolute.pipeline.reporting import report
+from evolute.pipeline.selecting import Selected, made_by, select
+from evolute.pipeline.summary import Summary
+from evolute.recipe import Recipe, Source
+from evolute.seeds import SeedOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What `run` came to. A stage that was not reached is None; `stopped` says why, empty where all is done."""
+
+    run: Path
+    summary: Summary
+    selected: Selected | None = None
+    report: Path | None = None
+    dataset: Path | None = None
+    splits: Mapping[str, int] | None = None
+    stopped: str = ""
+
+
+def run(
+    recipe: Recipe | str | Path,
+    *,
+    out: str | Path | None = None,
+    sources: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    limits: Limits | None = None,
+    watch: Watch | None = None,
+    say: Callable[[str], None] = lambda remark: None,
+) -> Ran:
+    """Evolve, select, report and export, as a recipe says; called again, go on at the stage where it stopped.
+
+    Args:
+        recipe: a recipe's file, or its name.
+        out: the run's folder; default: the recipe's `out`, else `runs/` and its name.
+        sources: the seeds' files; default: the recipe's `seeds.files`.
+        settings: recipe fields by dotted path, on top of it.
+        limits: bounds on what may be spent, over all stages and sessions of the run.
+        watch: shows the progress of the evolution.
+        say: told what is being done.
+
+    Returns:
+        What each stage came to.
+
+    Raises:
+        InputError: the recipe, the seeds or a bound is wrong, or no row is left.
+        LedgerError: the run is in use, damaged, or cannot be written.
+        EndpointError: an endpoint cannot serve; the run is left ready to go on.
+    """
+    chosen = resolve_recipe(None, recipe, settings)
+    folder = Path(out or chosen.out or Path("runs") / chosen.name)
+    files = list(sources) or list(chosen.seeds.files)
+    if not files and not (folder / "ledger.db").is_file():
+        raise InputError(f"{recipe}: seeds.files names no file of seeds; write one there, or give --seeds FILE")
+    say(f"1 of 4, evolve: {folder}")
+    summary = _evolve(chosen, folder, files, limits, watch, say)
+    if summary.stopped or summary.pending:
+        return Ran(folder, summary, stopped=summary.stopped or f"{summary.pending:,} seeds are pending")
+    say("2 of 4, select")
+    selected = _selected(folder, chosen, limits, say)
+    if selected is not None and selected.stopped:
+        return Ran(folder, status(folder), selected, stopped=selected.stopped)
+    say("3 of 4, report")
+    try:
+        page = report(folder)
+    except MissingExtra as missing:
+        page = None
+        say(f"no report: {missing}")
+    say("4 of 4, export")
+    splits = publish_folder(folder)
+    return Ran(folder, status(folder), selected, page, folder / DATASET_FOLDER, splits)
+
+
+def _evolve(
+    recipe: Recipe,
+    folder: Path,
+    files: Sequence[str],
+    limits: Limits | None,
+    watch: Watch | None,
+    say: Callable[[str], None],
+) -> Summary:
+    """Evolve what is left to evolve."""
+    return evolve(
+        files, out=folder, recipe=recipe, seeds=seed_options(recipe.seeds), limits=limits, watch=watch, say=say
+    )
+
+
+def seed_options(source: Source) -> SeedOptions:
+    """How the recipe wants its seeds read."""
+    return SeedOptions(**source.model_dump(exclude={"files"}))
+
+
+def _selected(folder: Path, recipe: Recipe, limits: Limits | None, say: Callable[[str], None]) -> Selected | None:
+    """Select, unless this very selection has been made; then None."""
+    with Reader(folder) as reader:
+        selection = SelectionReader(reader)
+        note = selection.note()
+        if note is not None and selection.is_current() and note["made_by"] == made_by(recipe):
+            say("the rows have been selected already")
+            return None
+    return select(folder, recipe=recipe, limits=limits, say=say)
