@@ -69,10 +69,11 @@ _NOWHERE = re.compile(
     r"(?:.*\.)?(?:example|test|invalid|localhost|local|internal)(?:\.\w+)*|(?:.*\.)?(?:\w*example\w*|your\w*|my\w*|some\w*|domain\w*|company\w*|email|mail|abc\w*|xyz\w*|foo|bar"
     r"|\w*company|website|server|host|acme\w*|\w*university|school|store|business\w*|organization|test\w*|sample\w*|site|address|\w*placeholder\w*)\.(?:com|org|net|edu|co|io)(?:\.\w\w)?"
 )
-_DIGITS = re.compile(r"(?<![\w.,$€£/=-])(?:\+|\()?\d(?:[\s().-]{0,2}\d){8,18}(?![\w%]|[.,]\d)")
+# Looking behind comes after the first character: a pattern that begins with one is searched for far faster.
+_DIGITS = re.compile(r"[+(\d](?<![\w.,$€£/=-].)(?:[\s().-]{0,2}\d){8,18}(?![\w%]|[.,]\d)")
 _US_PHONE = re.compile(r"\(?\d{3}\)?[ .-]{1,2}\d{3}[ .-]\d{4}|1[ .-]\(?\d{3}\)?[ .-]{1,2}\d{3}[ .-]\d{4}")
-_SSN = re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")
-_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
+_SSN = re.compile(r"\d(?<![\w-].)\d{2}-\d{2}-\d{4}(?![\w-])")
+_IBAN = re.compile(r"[A-Z](?<!\w.)[A-Z]\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
 _CARD = re.compile(r"[3-6]\d{3}([ -]?)\d{4}\1\d{4}\1\d{3,4}|3\d{3}([ -]?)\d{6}\2\d{5}")
 _OF_CARDS = re.compile(r"\b(?:card|visa|master-?card|amex|american\s+express|credit|debit|cvv)\b", re.IGNORECASE)
 # Numbers that banks, card networks and the law give as examples.

@@ -25,7 +25,7 @@ _FENCED = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 _STOP = re.compile(r"(?<=[.!?。！？])\s*|\n+")
 _WORD = re.compile(r"\w+")
 _MARKS = "0123456789.):-*•>#_ \t"
-_PIECE, _PIECES = 16, 12
+_PIECE, _PIECES = 24, 12
 LONGEST_PERIOD = 40
 """Words in the longest phrase that is looked for as a loop without sentences."""
 
