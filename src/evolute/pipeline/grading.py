@@ -161,10 +161,10 @@ class _Asking:
             request = role.request((*before, Message("user", asked)), self._draw("responder", row.id, sample))
             completion = await role.model.complete(request)
             text = "" if completion.failure is not None else (completion.text or "").strip()
-            if text and check_response(text, instruction=asked, rules=self._recipe.rules) is None:
+            if text and text not in texts and check_response(text, instruction=asked, rules=self._recipe.rules) is None:
                 texts.append(text)
                 calls.append(request.key)
-        marks = await self._marks(row, asked, texts) if len(set(texts)) > 1 else [None] * len(texts)
+        marks = await self._marks(row, asked, texts) if len(texts) > 1 else [None] * len(texts)
         self.grades.samples += [
             SampleRow(number, sample, call, mark) for sample, (call, mark) in enumerate(zip(calls, marks, strict=True))
         ]

@@ -1,0 +1,264 @@
+"""Selecting from real runs of the scripted model: what is kept, dropped, remembered, refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import orjson
+import pytest
+
+from evolute import api
+from evolute.errors import InputError, RecipeError, RunBusy
+from evolute.ledger import Ledger, Reader, SelectionReader
+from evolute.models.scripted import Scripted
+from evolute.pipeline import measuring
+
+SCRIPTED = {"models.default.api": "scripted", "models.default.model": "scripted"}
+
+
+@pytest.fixture
+def run(tmp_path, seeds_file):
+    """Twelve lineages of two rounds, of which some rows are copies of each other."""
+    rows = [orjson.loads(line) for line in seeds_file(10).read_bytes().splitlines()]
+    rows += [
+        {"instruction": "EXPLAIN how a class of 2 pupils, can share 7 apples fairly!"},  # a copy but for case and marks
+        {"instruction": rows[3]["instruction"].replace("fairly", "fairly today")},
+    ]
+    path = tmp_path / "twelve.jsonl"
+    path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    api.evolve(str(path), out=tmp_path / "run", recipe="wizardlm", settings=SCRIPTED | {"evolve.rounds": 2})
+    return tmp_path / "run"
+
+
+def ids(run, **options):
+    return [row.id for row in api.dataset(run, **options)]
+
+
+def test_each_row_is_kept_or_dropped_with_a_reason(run):
+    selected = api.select(run, settings={"select.duplicates.near": 0.6})
+    assert selected.rows == len(ids(run, selected=False))
+    assert selected.kept == len(ids(run)) < selected.rows
+    assert sum(selected.dropped.values()) == sum(count for _, count in selected.steps) == selected.rows - selected.kept
+    assert selected.dropped["duplicate"] >= 1
+    assert selected.dropped["near-duplicate"] >= 1
+    with Reader(run) as reader:
+        dropped = list(SelectionReader(reader).dropped())
+        rows = list(reader.dataset())
+    copies = [finding for finding in dropped if finding.reason == "duplicate"]
+    assert all(finding.other is not None and finding.other < finding.row for finding in copies)
+    assert rows[copies[0].row].instruction.casefold().replace(",", "").rstrip("!.") == rows[
+        copies[0].other
+    ].instruction.casefold().rstrip("!.")
+
+
+def test_selecting_again_changes_nothing(run):
+    first = api.select(run)
+    before = ids(run)
+    assert api.select(run) == first
+    assert ids(run) == before
+
+
+def test_another_threshold_is_looked_at_without_measuring_again(run, monkeypatch):
+    api.select(run)
+    strict = ids(run)
+
+    def refuse(result):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(measuring, "_stored", refuse)
+    loose = api.select(run, settings={"select.duplicates.near": 0.95, "select.contamination.words": 20})
+    assert set(strict) <= set(ids(run))
+    again = api.select(run, settings={"select.duplicates.near": 0.7})
+    assert again.kept < loose.kept
+
+
+def test_a_lineage_is_not_compared_with_itself_unless_that_is_wanted(run):
+    within = api.select(run, settings={"select.duplicates.near": 0.5, "select.duplicates.within_lineage": True})
+    across = api.select(run, settings={"select.duplicates.within_lineage": False})
+    assert within.kept < across.kept
+
+
+def test_semantic_duplicates_of_the_shipped_encoder(run):
+    plain = api.select(run, settings={"select.duplicates.near": None})
+    semantic = api.select(run, settings={"select.duplicates.semantic": 0.9})
+    assert semantic.dropped["semantic-duplicate"] > 0
+    assert semantic.kept < plain.kept
+
+
+def test_mixtures(run):
+    assert api.select(run, settings={"select.mixture.rows": 9}).kept == 9
+    nine = ids(run)
+    assert api.select(run, settings={"select.mixture.rows": 9}).kept == 9
+    assert ids(run) == nine
+    api.select(run, settings={"select.mixture": {"rows": 9, "by": "round"}})
+    rounds = [row.round for row in api.dataset(run)]
+    assert sorted(map(rounds.count, {0, 1, 2})) == [3, 3, 3]
+    api.select(run, settings={"select.mixture": {"by": "round", "quotas": {0: 2, 2: 4}}})
+    assert [row.round for row in api.dataset(run)].count(2) == 4
+    for by in ("operation", "cluster", "coverage"):
+        assert api.select(run, settings={"select.mixture": {"rows": 8, "by": by}}).kept == 8
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"select.mixture.rows": 10_000}, "10,000 rows is wanted"),
+        ({"select.mixture": {"by": "round", "quotas": {"7": 5}}}, "no row is of group '7'"),
+        ({"select.mixture": {"by": "round", "quotas": {"0": 500}}}, "500 rows of group '0' are wanted"),
+        ({"select.mixture": {"quotas": {"0": 5}}}, "quotas need groups"),
+        ({"select.grade.band": [3, 5]}, "needs every row's difficulty"),
+        ({"select.grade": {"difficulty": True, "band": [11, 12]}}, "no row of .* is left"),
+        ({"select.duplicates.encoder": "nobody", "select.duplicates.semantic": 0.9}, "no encoder 'nobody'"),
+        ({"select.contamination.corpora": ["nowhere.jsonl"]}, "nowhere.jsonl"),
+        ({"select.tokens.tokenizer": "nowhere/tokenizer.json"}, "no tokenizer can be read"),
+        ({"select.duplicates.near": 7}, "less than or equal to 1"),
+        ({"select.near": 0.7}, "unknown field 'select.near'"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_the_selection_before_stands(run, settings, said):
+    api.select(run)
+    before = ids(run)
+    with pytest.raises(InputError, match=said):
+        api.select(run, settings=settings)
+    assert ids(run) == before
+
+
+def test_the_evolution_is_not_changed_by_selecting(run):
+    with pytest.raises(RecipeError, match="would change how"):
+        api.select(run, settings={"evolve.rounds": 3})
+    with pytest.raises(InputError, match="is not a run"):
+        api.select(run.parent / "nowhere")
+
+
+def test_a_run_that_goes_on_makes_its_selection_stale(run, seeds_file):
+    api.select(run)
+    api.evolve(str(seeds_file(14, "more.jsonl")), out=run)
+    with pytest.raises(InputError, match="evolute select"):
+        ids(run)
+    assert ids(run, selected=False)
+    api.select(run)
+    assert ids(run)
+
+
+def test_a_run_that_is_being_written_is_left_alone(run):
+    with Ledger(run), pytest.raises(RunBusy):
+        api.select(run)
+
+
+def test_export_and_status_follow_the_selection(run, tmp_path):
+    api.select(run, settings={"select.mixture.rows": 5})
+    assert api.export(run, "messages", tmp_path / "five.jsonl") == 5
+    assert api.export(run, "messages", tmp_path / "all.jsonl", selected=False) > 5
+
+
+def test_marks_are_paid_once_and_read_strictly(run):
+    before = api.status(run).calls
+    settings = {"select.grade": {"difficulty": True, "siblings": True}}
+    selected = api.select(run, settings=settings)
+    assert selected.unreadable == 0
+    with Reader(run) as reader:
+        selection = SelectionReader(reader)
+        marks = {
+            kind: {g.row: g.value for g in selection.grades(kind)} for kind in ("difficulty", "complexity", "quality")
+        }
+    assert len(marks["difficulty"]) == selected.kept
+    assert all(1 <= value <= 10 for value in marks["difficulty"].values())
+    assert all(1 <= value <= 6 for kind in ("complexity", "quality") for value in marks[kind].values())
+    paid = api.status(run).calls
+    assert paid > before
+    api.select(run, settings=settings)
+    assert api.status(run).calls == paid
+    assert api.verify(run).ok
+
+
+def test_a_grader_that_answers_prose_gives_no_mark(run, monkeypatch):
+    def prose(request):
+        return "That is a wonderful question! I would say seven." if request.role == "grader" else "x"
+
+    monkeypatch.setattr("evolute.models.scripted.evolve_script", prose)
+    monkeypatch.setattr(Scripted.__init__, "__defaults__", (prose,))
+    selected = api.select(run, settings={"select.grade.difficulty": True})
+    assert selected.unreadable == selected.kept
+    with Reader(run) as reader:
+        grades = list(SelectionReader(reader).grades("difficulty"))
+    assert all(grade.value is None and "wonderful" in grade.evidence for grade in grades)
+
+
+def test_a_bound_stops_the_grader_and_going_on_pays_only_the_rest(run):
+    before = api.status(run).calls
+    settings = {"select.grade.difficulty": True}
+    stopped = api.select(run, settings=settings, limits=api.Limits(calls=before + 10))
+    assert stopped.stopped == f"--max-calls {before + 10} is reached"
+    with Reader(run) as reader:
+        assert SelectionReader(reader).note() is None
+    between = api.status(run).calls
+    assert before < between <= before + 10
+    done = api.select(run, settings=settings)
+    assert not done.stopped
+    assert api.status(run).calls == before + done.kept
+
+
+def test_only_a_sample_of_each_round_is_graded_where_that_is_wanted(run):
+    api.select(run, settings={"select.grade": {"difficulty": True, "sample": 3}})
+    with Reader(run) as reader:
+        rounds = [row.round for row in reader.dataset()]
+        graded = [rounds[grade.row] for grade in SelectionReader(reader).grades("difficulty")]
+    assert sorted(graded) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_preference_pairs_are_two_responses_to_one_instruction(run):
+    with pytest.raises(InputError, match=r"select\.grade\.responses=2"):
+        list(api.preferences(run))
+    selected = api.select(run, settings={"select.grade.responses": 3})
+    pairs = list(api.preferences(run))
+    assert 0 < len(pairs) <= selected.kept
+    for pair in pairs:
+        assert pair.chosen_score > pair.rejected_score
+        assert pair.chosen != pair.rejected
+    rows = {row.id: row for row in api.dataset(run)}
+    assert any(rows[pair.row.id].response in (pair.chosen, pair.rejected) for pair in pairs)
+
+
+def test_the_whole_way_goes_on_where_it_stopped(tmp_path, seeds_file):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(
+        f"""name: mine
+out: {tmp_path / "whole"}
+models: {{default: {{api: scripted, model: scripted}}}}
+evolve: {{rounds: 2}}
+seeds: {{files: [{seeds_file(8)}]}}
+select: {{grade: {{difficulty: true}}}}
+export: {{validation: 0.2}}
+"""
+    )
+    first = api.run(recipe, limits=api.Limits(calls=20))
+    assert first.stopped == "--max-calls 20 is reached"
+    assert first.selected is None
+    second = api.run(recipe, limits=api.Limits(calls=62))
+    assert second.stopped == "--max-calls 62 is reached"
+    done = api.run(recipe)
+    assert not done.stopped
+    assert done.selected.kept == sum(done.splits.values())
+    assert set(done.splits) == {"train", "validation"}
+    assert (tmp_path / "whole" / "report.html").is_file()
+    card = (tmp_path / "whole" / "dataset" / "README.md").read_bytes()
+    again = api.run(recipe)
+    assert again.selected is None
+    assert again.summary.calls == done.summary.calls
+    assert (tmp_path / "whole" / "dataset" / "README.md").read_bytes() == card
+
+
+def test_the_command_line_says_what_was_done(run):
+    told = subprocess.run(
+        [sys.executable, "-m", "evolute", "select", str(run), "--rows", "7", "--by", "round"],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "7 of" in told.stdout
+    assert "not checked against: ARC-Challenge" in told.stdout
+    wrong = subprocess.run(
+        [sys.executable, "-m", "evolute", "select", str(run), "--rows", "7000"],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert wrong.returncode == 2
+    assert "Traceback" not in wrong.stderr
