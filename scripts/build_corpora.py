@@ -1,7 +1,8 @@
 """Hash the benchmarks that ship, with `python scripts/build_corpora.py DATA_FOLDER`.
 
 Reads humaneval/, mbpp/, gsm8k/, mmlu/, truthfulqa/, hellaswag/ and mt_bench/ below the folder, each in its authors' own
-format, and writes src/evolute/text/corpora/*.npz. The same data gives the same bytes.
+format, and writes src/evolute/text/corpora/*.npz: the hashes, and the vectors of the encoder that ships. The same data
+gives the same bytes.
 
 Hashed are the questions of the parts that are evaluated on: HumanEval's prompts; MBPP's texts (974, and the sanitized
 wordings); the test questions of GSM8K and MMLU; TruthfulQA's questions; HellaSwag's validation contexts; both turns of
@@ -19,7 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from evolute.encoders.static import shipped
 from evolute.text.corpora import FOLDER, hash_items, save
+from evolute.text.corpora.vectors import PROBE, save_vectors
 
 Items = Iterator[tuple[str, str]]
 
@@ -86,12 +89,16 @@ def main() -> None:
     if len(sys.argv) != 2:
         raise SystemExit(__doc__)
     data = Path(sys.argv[1])
+    encoder, vectors = shipped(), {}
     for name, items in BUILDERS.items():
         hashed, path = hash_items(items(data)), FOLDER / f"{name}.npz"
         save(hashed, path)
         sizes = f"{len(hashed.ids):,} items, {hashed.checkable:,} checkable, {path.stat().st_size:,} bytes"
         turns = int((~hashed.telling).sum())
         sys.stdout.write(f"{name}: {sizes}; {len(hashed.keys):,} grams, {turns:,} of them turns of phrase\n")
+        vectors[name] = hashed.digest, encoder.encode(list(hashed.texts or ()))
+    path = save_vectors(encoder.name, encoder.encode([PROBE])[0], vectors)
+    sys.stdout.write(f"{path.name}: {path.stat().st_size:,} bytes\n")
 
 
 if __name__ == "__main__":

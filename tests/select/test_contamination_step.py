@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evolute.encoders.static import shipped
+from evolute.errors import EvoluteError
 from evolute.records import Message, Reason, Row
-from evolute.select.contamination import ROWS, Contamination, contamination
-from evolute.text.contamination import Corpora
+from evolute.select.contamination import ROWS, Contamination, Meanings, contamination, semantic_contamination
+from evolute.text.contamination import Corpora, load_corpora
 from evolute.text.corpora import Corpus
 
 QUESTION = (
@@ -89,3 +92,69 @@ def test_rows_stream_in():
 def test_a_floor_that_the_index_does_not_know():
     with pytest.raises(ValueError, match="from 8 words up"):
         contamination([PLAIN], corpora(), floor=5)
+
+
+# In other words
+
+
+class Named:
+    """An encoder of two numbers: how often the letters a and e come."""
+
+    def __init__(self, name="letters"):
+        self.name = name
+
+    def encode(self, texts):
+        counts = np.array([[text.count("a"), text.count("e")] for text in texts], dtype=np.float32)
+        return counts / np.maximum(np.linalg.norm(counts, axis=1, keepdims=True), 1)
+
+
+def test_an_item_in_other_words_is_found_with_both_texts():
+    meanings = Meanings.of(corpora(), shipped())
+    said = [
+        "Explain tides to a child.",
+        "Which tools does the keeper of a lighthouse need to polish a first-order lens without scratches?",
+        "",
+    ]
+    hits = semantic_contamination(said, meanings)
+    [hit] = hits.hits
+    assert (hits.count, hit.row, hit.reason) == (3, 1, Reason.CONTAMINATED)
+    assert 0.85 <= hit.score <= 1
+    assert (hit.evidence["corpus"], hit.evidence["item"]) == ("lights", "l1")
+    assert (hit.evidence["text"], hit.evidence["item_text"]) == (said[1], OTHER)
+    assert hit.evidence["encoder"] == shipped().name
+    assert meanings.compared == ["ferries", "lights"]
+    assert contamination([replace(PLAIN, instruction=said[1])], corpora()).hits == []
+
+
+def test_vectors_that_are_known_are_not_made_again():
+    meanings = Meanings.of(corpora(), shipped())
+    said = [OTHER, "Explain tides to a child."]
+    again = semantic_contamination(said, meanings, vectors=shipped().encode(said))
+    assert again == semantic_contamination(said, meanings)
+    assert len(again.hits) == 1
+    with pytest.raises(EvoluteError, match=r"have 2 numbers and the benchmarks' 96: encode both with 'evolute"):
+        semantic_contamination(said, meanings, vectors=Named().encode(said))
+
+
+def test_what_ships_is_compared_by_the_encoder_that_made_its_vectors():
+    both = load_corpora(["humaneval", Corpus.of("ferries", [("f1", QUESTION)]), "gsm8k"])
+    meanings = Meanings.of(both, shipped())
+    assert meanings.compared == ["HumanEval", "ferries", "GSM8K"]
+    assert len(meanings.items) == len(meanings.vectors) == 163 + 1 + 1319
+    assert "MMLU" in meanings.not_compared
+    other = Meanings.of(both, Named())
+    assert other.compared == ["ferries"]
+    assert other.not_compared[:2] == ["HumanEval", "GSM8K"]
+    [hit] = semantic_contamination([QUESTION.upper()], meanings).hits
+    assert hit.evidence["item"] == "f1"
+
+
+def test_an_encoder_that_changed_under_its_name_is_refused():
+    with pytest.raises(EvoluteError, match="not the one of that name that made the benchmarks' vectors"):
+        Meanings.of(load_corpora(["humaneval"]), Named(shipped().name))
+
+
+def test_nothing_to_compare():
+    nothing = Meanings.of(load_corpora([]), shipped())
+    assert semantic_contamination([QUESTION], nothing).hits == []
+    assert semantic_contamination([], Meanings.of(corpora(), shipped())).count == 0

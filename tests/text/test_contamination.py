@@ -218,7 +218,10 @@ def test_the_rule_names_corpus_item_and_both_texts():
 
 
 def test_what_ships_is_small_and_loads():
-    assert sum(path.stat().st_size for path in FOLDER.glob("*.npz")) <= 8_000_000
+    sizes = {path.stem: path.stat().st_size for path in FOLDER.glob("*.npz")}
+    assert set(SHIPPED) <= sizes.keys()
+    assert sum(sizes[name] for name in SHIPPED) <= 8_000_000
+    assert sum(sizes.values()) <= 10_000_000
     shipped = load_corpora()
     assert [corpus.name for corpus in shipped.checked] == list(SHIPPED)
     assert shipped.not_checked == ["ARC-Challenge", "AlpacaEval", "WizardLM test set"]
