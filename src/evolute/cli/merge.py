@@ -1,0 +1,40 @@
+"""`evolute merge`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from evolute.cli.screen import say, show_summary, write_json
+from evolute.pipeline.merging import merge as merge_runs
+
+
+def merge(
+    *runs: Path,
+    out: Annotated[Path, Parameter(help="The new run's folder.")],
+    json: Annotated[bool, Parameter(name="--json", negative="", help="The result as JSON on standard output.")] = False,
+) -> None:
+    """Make one run of several that the same recipe made, of parts of the seeds say.
+
+    Seeds come in the order of the runs; one of several runs counts once, and a call that several made is kept once.
+    The runs are left as they are. A selection is not taken over: run `evolute select` on the new run.
+
+    Args:
+        runs: The runs' folders, two or more.
+    """
+    merged = merge_runs(runs, out=out, say=say)
+    if json:
+        write_json(merged)
+        return
+    show_summary(merged.summary)
+    if merged.shared:
+        say(f"{merged.shared:,} seeds were in several runs, and are there once")
+    if merged.paid_twice:
+        say(f"{merged.paid_twice:,} calls were in several runs, and are there once")
+    if merged.taken_back:
+        say(
+            f"{merged.taken_back:,} lineages rest on answers which an earlier run has otherwise: "
+            f"`evolute evolve --out {out}` grows them again"
+        )
