@@ -17,6 +17,7 @@ class Rules(Part):
     max_words: int = Field(default=1000, ge=1)
     """More words than this is `too-long`."""
     max_characters: int = Field(default=20_000, ge=1)
+    """More characters than this is `too-long`, too."""
     unchanged: float = Field(default=0.95, ge=0, le=1)
     """Likeness to the parent (0 to 1) at which a child counts as `unchanged`."""
     like_ancestor: float = Field(default=0.9, ge=0, le=1)
@@ -34,6 +35,7 @@ class Evolve(Part):
     """The loop."""
 
     rounds: int = Field(default=4, ge=0, le=64)
+    """How often each instruction is rewritten; a rewriting that is kept is what the next round rewrites."""
     branches: int = Field(default=1, ge=1, le=16)
     """Children per parent in each round."""
     attempts: int = Field(default=1, ge=1, le=16)

@@ -29,8 +29,11 @@ class Price(Part):
     """US dollars per million tokens."""
 
     input: float = Field(ge=0)
+    """US dollars per million tokens of prompts."""
     output: float = Field(ge=0)
+    """US dollars per million tokens of completions, reasoning among them."""
     cached: float | None = Field(default=None, ge=0)
+    """US dollars per million tokens of prompts that the endpoint had in its cache; null: as `input`."""
 
 
 class ModelSpec(Part):
@@ -58,11 +61,17 @@ class ModelSpec(Part):
     concurrency: int | None = Field(default=None, ge=1)
     """At most so many calls in flight. Unset: adaptive from 8 up to 256; set: starts there, and still backs off."""
     requests_per_minute: float | None = Field(default=None, gt=0)
+    """No more calls than this begin in a minute; null: what the endpoint says of its limits."""
     tokens_per_minute: float | None = Field(default=None, gt=0)
+    """No more tokens than this in a minute, of prompts and completions; null: what the endpoint says."""
     connect_timeout: float = Field(default=10.0, gt=0)
+    """Seconds to wait for a connection."""
     read_timeout: float = Field(default=300.0, gt=0)
+    """Seconds to wait for the next bytes of an answer."""
     total_timeout: float = Field(default=600.0, gt=0)
+    """Seconds that one call may take, from its beginning to the answer's end."""
     retries: int = Field(default=8, ge=0)
+    """How often a call that failed in passing is made again before its lineage is left over."""
     price: Price | None = None
     """Overrides the price table. Without either, costs are shown as unknown."""
     latency: float = Field(default=0.0, ge=0)
@@ -95,11 +104,15 @@ class RoleSpec(Part):
     model: str = "default"
     """A name under `models`."""
     temperature: float | None = 1.0
+    """How freely the model draws its words; 0: the likeliest each time."""
     top_p: float | None = 0.9
+    """Draw only from the likeliest words that together have this probability."""
     max_tokens: int | None = Field(default=2048, ge=1)
+    """The most tokens of one answer; a longer one is cut off, and dropped as truncated."""
     system: str = ""
     """A system prompt for this role. A seed's own system prompt is shown to the model as well."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
+    """Extra fields for the body of this role's requests."""
 
     @property
     def sampling(self) -> dict[str, Any]:
@@ -112,7 +125,10 @@ class Roles(Part):
     """The roles. The evolver's and the responder's sampling are the paper's (WizardLM, §3)."""
 
     evolver: RoleSpec = RoleSpec()
+    """Rewrites instructions."""
     judge: RoleSpec = RoleSpec(temperature=0.0, top_p=None, max_tokens=32)
+    """Says whether a rewritten instruction says more than its parent."""
     responder: RoleSpec = RoleSpec()
+    """Answers instructions."""
     grader: RoleSpec = RoleSpec(temperature=0.0, top_p=None, max_tokens=256)
     """Marks rows that are done (`select.grade`); it has no say in the evolution."""

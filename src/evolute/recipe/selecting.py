@@ -82,7 +82,9 @@ class Quality(Part):
         Reason.REPETITION,
         Reason.SCAFFOLD_LEAK,
     )
+    """Reasons for which a row is dropped."""
     flag: tuple[Reason, ...] = (Reason.RESPONSE_LANGUAGE, Reason.FORMAT_MISSING, Reason.PERSONAL_DATA, Reason.SECRET)
+    """Reasons that are noted on a row, which stays."""
 
     @model_validator(mode="after")
     def _one_or_the_other(self) -> Self:
@@ -168,8 +170,11 @@ class Export(Part):
     """What `evolute run` writes, and what the card says of it."""
 
     format: Literal["alpaca", "sharegpt", "messages", "prompt-completion"] = "messages"
+    """The shape of the rows (docs/export.md)."""
     container: Literal["jsonl", "parquet"] = "jsonl"
+    """What the files are."""
     shards: int = Field(default=1, ge=1)
+    """Files of training rows."""
     validation: float = Field(default=0.0, ge=0, lt=1)
     """The share of lineages (by root seed, so that none is on both sides) set aside for validation."""
     license: str = ""

@@ -20,11 +20,14 @@ class Recipe(Part):
     """Everything that decides a run."""
 
     name: str = "wizardlm"
+    """The recipe's name, for whoever looks at the run."""
     out: str = ""
     """The run's folder, for `evolute run`; empty: `runs/` and the recipe's name."""
     seed: int = 0
     """The run seed: every random choice is a hash of it and of the place in the lineage."""
     models: dict[str, ModelSpec] = Field(default_factory=lambda: {"default": ModelSpec()})
+    """Models at endpoints, by names of your choice; roles name them. One called `default` plays every role that names
+    no other, and is the one that `--base-url` and `--model` are about."""
     roles: Roles = Roles()
     evolve: Evolve = Evolve()
     rules: Rules = Rules()

@@ -1,0 +1,49 @@
+"""`evolute recipe explain` and `evolute recipe validate`."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Iterator
+from typing import Annotated
+
+from cyclopts import Parameter
+from evolute.recipe.explaining import FieldHelp, as_markdown
+from evolute.recipe.explaining import explain as explain_fields
+
+_WIDTH = 80
+
+
+def explain(
+    field: str = "",
+    /,
+    *,
+    markdown: Annotated[bool, Parameter(negative="", help="As the tables of docs/recipes.md.")] = False,
+) -> None:
+    """Say what a field of a recipe means: its type, default and range. Without FIELD, all of them.
+
+    Args:
+        field: Its dotted name, or a group's: select, select.duplicates.near, models.default.price.
+    """
+    fields = explain_fields(field)
+    if markdown:
+        sys.stdout.write(as_markdown(fields))
+        return
+    for one in fields:
+        for line in _show(one):
+            sys.stdout.write(line + "\n")
+
+
+def _show(field: FieldHelp) -> Iterator[str]:
+    if field.is_group:
+        yield ""
+    yield field.name
+    if not field.is_group:
+        allowed = f": {field.allowed}" if field.type == "one of" else f", {field.allowed}" if field.allowed else ""
+        default = field.default if field.default == "must be given" else f"default {field.default}"
+        yield _indented(f"{field.type}{allowed}; {default}")
+    yield _indented(field.description)
+
+
+def _indented(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
