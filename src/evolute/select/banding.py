@@ -88,7 +88,7 @@ class Bands:
             one, other = _bucket_pairs(self._keys[0][rows, band])
             one, other = rows[one], rows[other]
             small, large = np.minimum(sizes[one], sizes[other]), np.maximum(sizes[one], sizes[other])
-            close = small >= floor * large
+            close = (small / large).astype(np.float32) >= np.float32(floor)
             found.append(other[close].astype(np.uint64) << _HALF | one[close].astype(np.uint64))
             if sum(map(len, found)) > _PENDING:
                 found = [np.unique(np.concatenate(found))]

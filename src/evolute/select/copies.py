@@ -60,7 +60,7 @@ class Copies(Pairs):
         # One kept row stands for its class: a second one is kept only if it is of the same group.
         kept: dict[int, int] = {}
         dropped = []
-        for row, start, end in neighbours.spans:
+        for row, head, start, end in neighbours.spans:
             if row in out:
                 continue
             like = [
@@ -72,12 +72,15 @@ class Copies(Pairs):
                 other, score = min(like)
                 dropped.append(Hit(row, self.reason, score, other=other))
             else:
-                kept.setdefault(int(self.first[row]), row)
+                kept.setdefault(head, row)
         return Selection(self.count, dropped)
 
 
 class _Neighbours:
-    """For each row that any other is like, a span of the classes that it is like: its own, and those linked to it."""
+    """For each row that any other is like, (row, first of its class, start, end): the span of the classes it is like.
+
+    Those are its own and those linked to it.
+    """
 
     def __init__(self, first: NDArray[np.int64], links: Pairs, threshold: float) -> None:
         close = links.score >= np.float32(threshold)
@@ -86,12 +89,15 @@ class _Neighbours:
         head = np.concatenate([links.later[close], links.earlier[close], heads])
         score = np.concatenate([links.score[close], links.score[close], np.ones(len(heads), dtype=np.float32)])
         order = np.argsort(source, kind="stable")
-        rows = np.flatnonzero(np.isin(first, source))
+        known = np.zeros(len(first), dtype=bool)
+        known[source] = True
+        rows = np.flatnonzero(known[first])
         start = np.searchsorted(source[order], first[rows], side="left")
         end = np.searchsorted(source[order], first[rows], side="right")
         self.head: list[int] = head[order].tolist()
         self.score: list[float] = score[order].tolist()
-        self.spans: list[tuple[int, int, int]] = list(zip(rows.tolist(), start.tolist(), end.tolist(), strict=True))
+        columns = (rows, first[rows], start, end)
+        self.spans: list[tuple[int, int, int, int]] = list(zip(*map(np.ndarray.tolist, columns), strict=True))
 
 
 def first_of_each(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
