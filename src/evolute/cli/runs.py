@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.text import Text
@@ -17,10 +17,11 @@ from evolute.cli.screen import say, show_summary, write_json
 from evolute.cli.tree import LineageView, NodeView, draw_lineage
 from evolute.errors import InputError
 from evolute.evolve.walking import Walk, walk
-from evolute.export import Format, is_folder
+from evolute.export import Format, PreferenceFormat, export_preferences, is_folder
 from evolute.ledger import CandidateRow, Reader
 from evolute.ledger.lock import describe, holder
 from evolute.ledger.rows import instruction_name, seed_name
+from evolute.pipeline.publishing import figures_of
 from evolute.pipeline.reading import export_folder
 from evolute.recipe import recipe_text, shipped
 
@@ -139,7 +140,9 @@ def export(
     run: Path,
     /,
     *,
-    format: Annotated[Format, Parameter(help="The shape of the rows.")] = "messages",
+    format: Annotated[
+        Format | PreferenceFormat, Parameter(help="The shape of the rows; preferences want graded responses.")
+    ] = "messages",
     out: Annotated[Path, Parameter(help="A file (.jsonl, .json, also .gz, or .parquet) or else a folder to publish.")],
     validation: Annotated[
         float, Parameter(help="Hold out this share of the lineages (0.05), or at least so many rows (500). Folder.")
@@ -151,6 +154,7 @@ def export(
         Literal["parquet", "jsonl", "json", "jsonl.gz", "json.gz"], Parameter(help="What a folder's files are.")
     ] = "parquet",
     seeds: Annotated[bool, Parameter(help="Include the seeds themselves.")] = True,
+    unselected: Annotated[bool, Parameter(negative="", help="Include what `evolute select` dropped.")] = False,
     lineage: Annotated[bool, Parameter(help="Include where each row comes from.")] = True,
     reasoning: Annotated[
         bool, Parameter(negative="", help="Include reasoning content, where a model gave any.")
@@ -161,26 +165,19 @@ def export(
     Args:
         run: The run's folder.
     """
-    several = bool(validation or shards or rows_per_shard)
-    if not is_folder(out, several=several):
-        rows = pipeline.export(run, format, out, seeds=seeds, lineage=lineage, reasoning=reasoning)
-        say(f"{rows:,} rows written to {out}")
-        return
-    splits = export_folder(
-        run,
-        format,
-        out,
-        container=container,
-        shards=shards,
-        rows_per_shard=rows_per_shard,
-        validation=validation,
-        seed=seed,
-        seeds=seeds,
-        lineage=lineage,
-        reasoning=reasoning,
-    )
-    counts = ", ".join(f"{rows:,} rows of {split}" for split, rows in splits.items())
-    say(f"{counts} written to {out}, with a card in {out / 'README.md'}")
+    folder = is_folder(out, several=bool(validation or shards is not None or rows_per_shard is not None))
+    layout = {"container": container, "shards": shards, "rows_per_shard": rows_per_shard, "validation": validation}
+    card = {"facts": pipeline.card_facts(run), "figures": figures_of(run)} if folder else {}
+    common: dict[str, Any] = {**layout, **card, "seed": seed, "lineage": lineage}
+    wanted: dict[str, Any] = {"seeds": seeds, "selected": not unselected, "reasoning": reasoning}
+    if format == "preference" or format == "preference-text":
+        splits = export_preferences(pipeline.preferences(run), out, format=format, **common)
+    elif folder:
+        splits = export_folder(run, format, out, **common, **wanted)
+    else:
+        splits = {"": pipeline.export(run, format, out, lineage=lineage, **wanted)}
+    counts = ", ".join(f"{rows:,} rows{split and f' of {split}'}" for split, rows in splits.items())
+    say(f"{counts} written to {out}" + (f", with a card in {out / 'README.md'}" if folder else ""))
 
 
 def verify(run: Path, /, *, json: Json = False) -> None:
