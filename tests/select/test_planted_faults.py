@@ -17,13 +17,13 @@ pytestmark = [
 ]
 
 # What the rules find on the clean rows; each was looked at. Most of it is there: these models do speak as machines
-# (all 16), refuse (3 of 4) and write more words than they were allowed (3 of 3). False are a refusal (a German lesson
+# (all 16), refuse (3 of 4) and miss the length or the code asked for (4 of 4). False are a refusal (a German lesson
 # that quotes "I'm sorry" and is sorry itself) and a truncation (a sum whose last sentence lacks its full stop). The
 # personal datum is an address in a seed's sample of an advertisement.
 CLEAN = {
     Reason.RESPONSE_BOILERPLATE: 16,
     Reason.RESPONSE_REFUSAL: 4,
-    Reason.FORMAT_MISSING: 3,
+    Reason.FORMAT_MISSING: 4,
     Reason.RESPONSE_TRUNCATED: 2,
     Reason.PERSONAL_DATA: 1,
 }

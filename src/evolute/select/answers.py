@@ -42,10 +42,24 @@ _CORRECTS = re.compile(r"(?:my\s+apologies|i\s+apologi[sz]e)\s+for\s+(?:the|any|
 _OTHERS_SPEAK = re.compile(
     r"\b(?:poem|song|lyrics|story|letter|e-?mails?|dialogue|monologue|speech|script|scene|diary|haiku|apolog\w+)\b"
 )
+# Each match of `_BOILERPLATE` holds one of these, or "my" and one of the others.
 _OF_A_MACHINE = (
-    " ai ", " ai,", " ai.", "language model", "cutoff", "cut-off", "my train", "as of my", "my knowledge", "chatgpt",
-    "artificial", "was trained", "was created by", "was developed by", "my last",
+    " ai ",
+    " ai,",
+    "language model",
+    "artificial intel",
+    "chatgpt",
+    "i was trained",
+    "i was created",
+    "i was dev",
+)
+_OF_ITS_MAKING = ("as of my", "my knowledge", "my last", "my train")
+# What stands before or after "prompt" in each match of the pattern, or is the match: most prompts are just prompts.
+_SCAFFOLD_ENDS = (
+    "n prompt", "d prompt", "l prompt", "w prompt", "_prompt", "-prompt", "\nprompt", "prompt r", "prompt-r",
+    "prompt c", "conversation #", "conversation#", "input data to", "rewrite th", "rarer task", "new task",
 )  # fmt: skip
+_SCAFFOLD = re.compile(lexicon.SCAFFOLD.pattern)  # on lower case: without folding, it is four times as fast
 _BOILERPLATE = re.compile(
     r"\bas\s+an?\s+(?:(?:advanced|helpful)\s+)?(?:ai|artificial\s+intelligence|(?:large\s+|ai\s+)?language\s+model)\b"
     r"(?:\s+(?:language\s+)?(?:model|assistant|chatbot))?(?=[\s,]+(?:i\b|my\b|and\b|developed|trained|created|it\s+is))"
@@ -98,9 +112,11 @@ def _refusal(exchange: Exchange) -> Finding | None:
 
 def boilerplate(exchange: Exchange) -> Finding | None:
     """What only a model says of itself, unless models are what was asked about."""
-    if not holds(f" {exchange.lower}", _OF_A_MACHINE) or not (found := _BOILERPLATE.search(exchange.lower)):
+    lower = exchange.lower
+    if not (holds(lower, _OF_A_MACHINE) or ("my " in lower and holds(lower, _OF_ITS_MAKING))):
         return None
-    if _ABOUT_MACHINES.search(exchange.asked_lower):
+    found = _BOILERPLATE.search(lower)
+    if not found or _ABOUT_MACHINES.search(exchange.asked_lower):
         return None
     return Finding(Reason.RESPONSE_BOILERPLATE, {"words": [found[0].strip()]})
 
@@ -117,9 +133,9 @@ def leak(exchange: Exchange) -> Finding | None:
 
 def _leaked(lower: str) -> list[str]:
     """A "given prompt" without the marks around it is also what people call their own, so it needs company."""
-    if not holds(lower, lexicon.SCAFFOLD_SIGNS):
+    if not holds(lower, lexicon.SCAFFOLD_SIGNS) or not holds(lower, _SCAFFOLD_ENDS):
         return []
-    found = {match.strip() for match in lexicon.SCAFFOLD.findall(lower)}
+    found = {match.strip() for match in _SCAFFOLD.findall(lower)}
     return sorted(found) if found - {"given prompt", "given prompts"} else []
 
 

@@ -14,7 +14,8 @@ _ENGLISH = frozenset(
     """the of and to are that it with this is from what how which your you would should could can does not when who
     why where about have has their there than then each""".split()  # noqa: SIM905 - a list of words reads as one
 )
-_SAMPLE = 600
+_MARKS = ('"', "“", "`", "'")
+_SAMPLE = 400
 _QUOTED = re.compile(
     r"```.*?(?:```|\Z)|\"[^\"\n]{0,2000}\"|“[^”\n]{0,2000}”|`[^`\n]*`|(?<!\w)'[^'\n]{3,500}'(?!\w)", re.DOTALL
 )
@@ -25,10 +26,14 @@ class Exchange:
 
     def __init__(self, row: Row) -> None:
         self.row = row
-        self.asked = row.prompt
         self.response = row.response or ""
         self.lower = self.response.lower()
         self.instruction_lower = row.instruction.lower()
+
+    @cached_property
+    def asked(self) -> str:
+        """What was asked, with all that stood before."""
+        return self.row.prompt
 
     @cached_property
     def asked_lower(self) -> str:
@@ -42,7 +47,10 @@ class Exchange:
         A paragraph that ends with a colon hands over what follows it.
         """
         kept = []
-        for paragraph in _QUOTED.sub(" ", self.row.instruction).lower().split("\n\n"):
+        text = self.instruction_lower
+        if holds(text, _MARKS):
+            text = _QUOTED.sub(" ", text)
+        for paragraph in text.split("\n\n"):
             head, colon, _ = paragraph.partition(":\n")
             kept.append(head)
             if colon or paragraph.rstrip().endswith(":"):

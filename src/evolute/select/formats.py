@@ -78,11 +78,11 @@ def missing_format(exchange: Exchange) -> Finding | None:
 
     What stands in quotation marks, in code, or in the text given to work on asks for nothing.
     """
-    if not holds(exchange.instruction_lower, _SIGNS) or not exchange.english:
+    if not holds(exchange.instruction_lower, _SIGNS):
         return None
     for check in (_json, _table, _list, _code, _items, _length, _yes_or_no):
         if evidence := check(exchange):
-            return Finding(Reason.FORMAT_MISSING, evidence)
+            return Finding(Reason.FORMAT_MISSING, evidence) if exchange.english else None
     return None
 
 

@@ -15,7 +15,7 @@ from evolute.select.exchange import Exchange
 from evolute.select.findings import Hit, Hits
 from evolute.select.formats import missing_format
 from evolute.select.private import private_data
-from evolute.select.repetition import repetition
+from evolute.select.repetition import repetition, wants_repeats
 
 Rule = Callable[[Exchange], Iterable[Finding]]
 _PRIVATE = frozenset({Reason.PERSONAL_DATA, Reason.SECRET})
@@ -96,7 +96,8 @@ def _leak(exchange: Exchange) -> Iterator[Finding]:
 
 def _loops(exchange: Exchange) -> Iterator[Finding]:
     for place, text in (("instruction", exchange.row.instruction), ("response", exchange.response)):
-        if found := repetition(text, asked=exchange.asked_lower if place == "response" else ""):
+        found = repetition(text)
+        if found and not (place == "response" and wants_repeats(exchange.asked_lower)):
             yield Finding(found.reason, {**found.evidence, "in": place})
 
 

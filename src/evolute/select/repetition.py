@@ -25,22 +25,22 @@ _FENCED = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 _STOP = re.compile(r"(?<=[.!?。！？])\s*|\n+")
 _WORD = re.compile(r"\w+")
 _MARKS = "0123456789.):-*•>#_ \t"
-_PIECE, _PIECES = 24, 12
+_PIECE, _PIECES = 24, 8
 LONGEST_PERIOD = 40
 """Words in the longest phrase that is looked for as a loop without sentences."""
 
 
-def repetition(text: str, *, asked: str = "") -> Finding | None:
-    """The unit that a text repeats as a loop does, how often, and the share of its words; or None.
-
-    Args:
-        text: an instruction or a response.
-        asked: what was asked, in lower case: who asks for a song or for repeats gets them.
-    """
-    if not _may_loop(text) or _WANTED.search(asked):
+def repetition(text: str) -> Finding | None:
+    """The unit that a text repeats as a loop does, how often, and the share of its words; or None."""
+    if not _may_loop(text):
         return None
     prose = _FENCED.sub(" ", text) if "`" in text else text
     return _repeated_units(prose) or _repeated_phrase(prose)
+
+
+def wants_repeats(asked: str) -> bool:
+    """Whether what was asked for, in lower case, repeats itself by nature: a song, a pattern, a line ten times."""
+    return _WANTED.search(asked) is not None
 
 
 def _may_loop(text: str) -> bool:
