@@ -37,7 +37,7 @@ with torch.inference_mode():
 def held_out(data: Path) -> Iterator[str]:
     """Instructions of sets that scripts/distil_encoder.py does not read."""
     for path in ("wizardlm/WizardLM_testset.jsonl", "seeds/self_instruct_seed_tasks.jsonl", "mt_bench/question.jsonl"):
-        for line in (data / path).read_text(encoding="utf-8").splitlines():
+        for line in (data / path).read_bytes().splitlines():
             row = json.loads(line)
             yield row.get("Instruction") or row.get("instruction") or row["turns"][0]
     for path in sorted((data / "alpaca_eval").rglob("*.json")):

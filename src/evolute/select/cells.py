@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from evolute.encoders import Vectors
 
-NEAREST = 4
+NEAREST = 6
 """Cells that a row is in."""
 BLOCK = 1024
 """Rows multiplied at once."""
 
 _STEPS = 2048.0  # to each side: products of two unit vectors stay below 2**24 in all, which float32 holds exactly
+_PIVOTS = 8  # for the square root of so many rows: then finding cells costs about as much as comparing in them
 _MARGIN = 0.002  # ten standard deviations of what the rounding to whole numbers changes in a cosine
 
 Rows = NDArray[np.int64]
@@ -30,7 +31,7 @@ class Pivots:
     """Rows that others gather around: of those given, the ones whose vectors hash lowest."""
 
     def __init__(self, vectors: Vectors, rows: Rows, hashes: NDArray[np.uint64]) -> None:
-        count = int(4 * np.sqrt(len(rows)))
+        count = int(_PIVOTS * np.sqrt(len(rows)))
         lowest = np.lexsort((rows, hashes))
         distinct = lowest[np.concatenate(([True], np.diff(hashes[lowest]) > 0))]
         self._whole = whole_numbers(vectors[rows[distinct[:count]]])
