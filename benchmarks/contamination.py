@@ -8,7 +8,7 @@ instead of code. Making rows is not counted. The ideal is to split the same text
 the plain way is a Python set of 8-word tuples, as evaluation harnesses do it.
 
 Planted are items of each benchmark: as they are; in capitals without punctuation; within a row; and with one word
-in twenty or in ten changed.
+in twenty or in ten changed. Neighbours in meaning are counted by the encoder that ships.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from common import measure, say, table, verdict
+from evolute.encoders.static import shipped
 from evolute.records import Row
-from evolute.select.contamination import ROWS, Contamination
+from evolute.select.contamination import ROWS, Contamination, Meanings, semantic_contamination
 from evolute.text.contamination import SHIPPED, Corpora, load_corpora
 from evolute.text.words import words
 
@@ -68,6 +69,7 @@ def main() -> None:
     single(corpora, options.data)
     planted(corpora, options.data, options.planted)
     clean(corpora, options.data)
+    meanings(corpora, options.data, options.planted)
 
 
 def everything(data: Path) -> Corpora:
@@ -212,9 +214,8 @@ def planted(corpora: Corpora, data: Path, count: int) -> None:
         "1 word in 10 changed": lambda text: changed(text, draw, 1 / 10),
     }
     rows = []
-    for name, (path, column) in ITEMS.items():
-        values = [row[column] for row in read(data / path)]
-        texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
+    for name in ITEMS:
+        texts = item_texts(data, name)
         texts = draw.sample(texts, min(count, len(texts)))
         cells = []
         for way in ways.values():
@@ -223,6 +224,12 @@ def planted(corpora: Corpora, data: Path, count: int) -> None:
             cells.append(f"{strict / len(texts):.3f} / {loose / len(texts):.3f}")
         rows.append((name, len(texts), sum(len(words(text)) < 8 for text in texts), *cells))
     table("Planted items found, at 13 / 8 words", ("benchmark", "planted", "under 8 words", *ways), rows)
+
+
+def item_texts(data: Path, name: str) -> list[str]:
+    path, column = ITEMS[name]
+    values = [row[column] for row in read(data / path)]
+    return [text for value in values for text in (value if isinstance(value, list) else [value])]
 
 
 def clean(corpora: Corpora, data: Path) -> None:
@@ -248,6 +255,41 @@ def clean(corpora: Corpora, data: Path) -> None:
     head = ("rows", "count", "flagged at 13", "flagged at 8", "share at 13", "share at 8")
     table("Rows not taken from a benchmark", head, rows)
     table("The longest of these, at 13", ("rows", "benchmark", "item", "words", "share of the item", "passage"), shown)
+
+
+def meanings(corpora: Corpora, data: Path, count: int) -> None:
+    """Neighbours in meaning: of items with words changed or a sentence added, and of rows that are none."""
+    before = time.process_time()
+    items = Meanings.of(corpora, shipped())
+    say(f"{len(items.items):,} items as vectors in {time.process_time() - before:.1f} s")
+    draw = random.Random(2)
+    texts = [text for name in ITEMS for text in draw.sample(item_texts(data, name), 100) if len(words(text)) >= 8]
+    code = read(data / "seeds/gpteacher_codegen-instruct.json")
+    more = "Explain your answer, and say where a careless reader would go wrong."
+    sources = {
+        "items, words in another order": [" ".join(draw.sample(text.split(), len(text.split()))) for text in texts],
+        "items, 1 word in 10 left out": [left_out(text, draw) for text in texts],
+        "items, a sentence added": [f"{text} {more}" for text in texts],
+        "Self-Instruct seeds, instructions": [
+            row["instruction"] for row in read(data / "seeds/self_instruct_seed_tasks.jsonl")
+        ],
+        "GPTeacher code, instructions": [row["instruction"] for row in code],
+        "HellaSwag training passages": [
+            row["query"] for row in read(data / "hellaswag/hellaswag_train_processed.jsonl.gz")
+        ],
+    }
+    rows = []
+    for name, some in sources.items():
+        before = time.process_time()
+        hits = semantic_contamination(some, items)
+        rate = len(some) / (time.process_time() - before)
+        shares = [sum(hit.score >= least for hit in hits.hits) / len(some) for least in (0.95, 0.9, 0.85)]
+        rows.append((name, len(some), *(f"{share:.4f}" for share in shares), rate))
+    table("Neighbours in meaning", ("texts", "count", "at 0.95", "at 0.9", "at 0.85", "texts/s of CPU"), rows)
+
+
+def left_out(text: str, draw: random.Random) -> str:
+    return " ".join(word for word in text.split() if draw.random() >= 0.1)
 
 
 def show(text: str) -> str:

@@ -321,7 +321,7 @@ def test_files_of_every_kind(tmp_path, suffix):
     path = written(tmp_path / f"mine{suffix}", [{"id": "a", "question": CLEAN}, {"id": "b", "question": ITEM}])
     own = load_corpora([path])
     [corpus] = own.checked
-    assert (corpus.name, corpus.items, corpus.source) == ("mine", 2, path)
+    assert (corpus.name, corpus.items, corpus.source) == ("mine", 2, f"mine{suffix}")
     assert [overlap.item for overlap in own.check(ITEM)] == ["line 2" if suffix == ".txt" else "b"]
     assert own.not_checked == [known.title for known in KNOWN.values()]
 
@@ -334,6 +334,8 @@ def test_shapes_of_rows(tmp_path):
     wrapped = tmp_path / "wrapped.json"
     wrapped.write_text(json.dumps({"version": 1, "data": [{"Question": ITEM}]}), encoding="utf-8")
     assert load_corpora([str(wrapped)]).checked[0].items == 1
+    single = written(tmp_path / "single.jsonl", [{"question": ITEM, "choices": [{"text": CLEAN}]}])
+    assert [one.words for one in load_corpora([single]).check(ITEM)] == [27]
     named = load_corpora([f"house-test={odd}::Aufgabe"])
     assert [(corpus.name, corpus.title) for corpus in named.checked] == [("house-test", "house-test")]
     as_arc = load_corpora([f"arc={odd}::Aufgabe"])

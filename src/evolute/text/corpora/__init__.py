@@ -35,7 +35,7 @@ class Benchmark:
     """A benchmark that Evolute knows.
 
     `columns` are those by which a file is recognised as it, where it does not ship; `hub` is how `load_corpora` is told
-    to fetch such a one.
+    to fetch such a one (AlpacaEval's page on the hub runs a program, which `datasets` no longer does).
     """
 
     name: str
@@ -67,7 +67,7 @@ KNOWN = {
         ),
         Benchmark(
             "alpacaeval", "AlpacaEval", "CC BY-NC 4.0", "https://huggingface.co/datasets/tatsu-lab/alpaca_eval",
-            frozenset({"instruction", "dataset"}), "hf:tatsu-lab/alpaca_eval@eval",
+            frozenset({"instruction", "dataset"}),
         ),
         Benchmark(
             "wizardlm-test", "WizardLM test set", "CC BY-NC 4.0", "https://github.com/nlpxucan/WizardLM",
@@ -110,8 +110,8 @@ class Hashed:
 class Corpus:
     """A benchmark to check against.
 
-    `source` says where its items came from; `digest` hashes their words, to tell versions apart; of its `items`,
-    `checkable` can be found (see `Hashed`).
+    `source` says where its items came from (a file's name without its folder: cards are published); `digest` hashes
+    their words, to tell versions apart; of its `items`, `checkable` can be found (see `Hashed`).
     """
 
     name: str

@@ -38,17 +38,18 @@ def read_corpus(source: str) -> Corpus:
     path, _, column = place.partition("::")
     if source in KNOWN and not Path(path).exists():
         known = KNOWN[source]
-        hub = f" or from the hub: {source}={known.hub}" if known.hub else ""
+        hub = f", or from the hub, {source}={known.hub}" if known.hub else ""
         raise InputError(
             f"{source!r}: {known.title} does not come with Evolute (its license is {known.license}); give it as a file,"
-            f" {source}=PATH{hub}"
+            f" {source}=PATH{hub}. Its home is {known.source}"
         )
     rows = list(_hub(path) if path.startswith("hf:") else _file(Path(path)))
     known_as = KNOWN.get(name) or _recognised(rows)
     items = _items(rows, path, column)
+    origin = path if path.startswith("hf:") else Path(path).name
     if known_as is not None:
-        return Corpus.of(name or known_as.name, items, title=known_as.title, license=known_as.license, source=path)
-    return Corpus.of(name or Path(path).name.partition(".")[0] or path, items, source=path)
+        return Corpus.of(name or known_as.name, items, title=known_as.title, license=known_as.license, source=origin)
+    return Corpus.of(name or origin.removeprefix("hf:").partition(".")[0] or origin, items, source=origin)
 
 
 def _recognised(rows: list[Any]) -> Benchmark | None:
@@ -136,7 +137,7 @@ def _json(text: str, path: Path) -> Iterator[Any]:
         whole = orjson.loads(text)
     except orjson.JSONDecodeError:
         whole = None
-    if isinstance(whole, Mapping):
+    if isinstance(whole, Mapping) and ".json" in path.suffixes[-2:]:
         arrays = [value for value in whole.values() if isinstance(value, list)]
         whole = arrays[0] if len(arrays) == 1 and all(isinstance(row, Mapping) for row in arrays[0]) else [whole]
     if isinstance(whole, list):
