@@ -18,6 +18,8 @@ from itertools import islice, pairwise
 from pathlib import Path
 
 MARKS = set("#%&+-/<=>^|~")
+TOKEN = re.compile(r"\w+|[#%&+/<=>^|~-]")
+READING = "reading JSON (not counted)"
 Found = tuple[list[tuple[int, int]], list[int]]
 """Pairs (earlier, later), and the rows that are dropped."""
 
@@ -66,9 +68,15 @@ def read(path: Path) -> Iterator[str]:
 
 
 def shingles(text: str) -> set[str]:
-    """The same shingles for every peer: pairs of neighbouring words and marks."""
-    found = [*re.findall(r"\w+", text.casefold()), *(mark for mark in text if mark in MARKS)]
-    return set(map(" ".join, pairwise(found))) or set(found)
+    """The same shingles for every peer: pairs of neighbouring words, and each mark with the word before it."""
+    words = [""]
+    found = set()
+    for token in TOKEN.findall(text.casefold()):
+        if token in MARKS:
+            found.add(words[-1] + token)
+        else:
+            words.append(token)
+    return found.union(map(" ".join, pairwise([*words[1:], ""])))
 
 
 def evolute(path: Path, threshold: float, phases: Phases) -> Found:
@@ -86,7 +94,7 @@ def evolute(path: Path, threshold: float, phases: Phases) -> Found:
         phases.of(owner, method, name)
     found, texts = NearDuplicates(), read(path)
     while True:
-        with phases("reading JSON"):
+        with phases(READING):
             batch = list(islice(texts, 4096))
         if not batch:
             break

@@ -31,7 +31,7 @@ def shingles(text):
             found.append(token)
         elif found:
             marked.add((found[-1], token))
-    return (set(pairwise(found)) or set(zip(found, strict=True))) | marked
+    return set(pairwise([*found, None])) | marked
 
 
 def jaccard(one, other):
@@ -110,11 +110,11 @@ def test_near_duplicates_have_the_true_index_as_score():
     expected = [jaccard(texts[a], texts[b]) for a, b in ((0, 1), (0, 3), (1, 3))]
     assert pairs.score.tolist() == pytest.approx(expected)
     assert dropped(pairs, 0.8) == [(1, 0), (3, 0)]
-    assert dropped(pairs, 0.95) == [(1, 0)]
+    assert dropped(pairs, 0.9) == [(1, 0)]
 
 
 def test_a_score_of_exactly_the_threshold_counts():
-    one, other = "a b c d e f", "a b c d e"  # four pairs in common of five
+    one, other = "x a b c d", "a b c d"  # four pairs in common of five
     assert jaccard(one, other) == 0.8
     assert dropped(near_duplicates([one, other], floor=0.8), 0.8) == [(1, 0)]
 
@@ -254,16 +254,18 @@ def test_ten_thousand_copies_of_copies_are_all_dropped():
 
 def test_hashes_are_the_same_on_every_machine():
     hashes, sizes = ShingleSets().add(["Name three primes, in C++", "写诗", "🙂", ""])
-    assert sizes.tolist() == [5, 1, 1, 1]
+    assert sizes.tolist() == [6, 2, 1, 1]
     assert [int(value) >> 32 for value in hashes] == [
         71972052,
         2941420662,
+        3579841861,
         1972783422,
         3526424459,
         1952015624,
+        2793832836,
         1773401280,
-        3116837449,
-        2217352642,
+        1911681849,
+        306075898,
     ]
 
 

@@ -1,16 +1,18 @@
 """Texts as sets of shingles, and the Jaccard index of two such sets, for whole batches at once.
 
 A **shingle** is a run of neighbouring words (Broder, "On the resemblance and containment of documents", 1997); here a
-run of two. Lee et al. ("Deduplicating training data makes language models better", 2021) take runs of five words, for
-web pages of hundreds of words. An instruction has twenty: with runs of five, one changed word out of twenty gives a
-Jaccard index of 0.52, and hardly anything would be found at the usual 0.8. With single words it gives 0.90, but "from
-Celsius to Fahrenheit" equals "from Fahrenheit to Celsius", and templates of ten words with another subject are taken
-for one. With pairs it is 0.81: one changed word makes a near duplicate of a text from 19 words up, and in shorter
-ones, where one word is the task, it does not. In Chinese and Japanese, whose characters count as words, a pair of
-characters is about a word. In code, pairs are names in their context.
+run of two, and the last word pairs with the end. Lee et al. ("Deduplicating training data makes language models
+better", 2021) take runs of five words, for web pages of hundreds of words. An instruction has twenty: with runs of
+five, one changed word out of twenty gives a Jaccard index of 0.52, and hardly anything would be found at the usual
+0.8. With single words it gives 0.90, but "from Celsius to Fahrenheit" equals "from Fahrenheit to Celsius", and ten
+words with another subject are taken for the same. With pairs it is 0.82: one changed word makes a near duplicate of
+a text from 18 words up, and in shorter ones, where one word is the task, it does not. Without the end, the last word
+would count for half, and it is where a template has its subject; the first one does count for half ("Write", "Create").
+In Chinese and Japanese, whose characters count as words, a pair of characters is about a word. In code, pairs are
+names in their context.
 
-A mark (`MARKS`) makes a shingle with the word before it, so that C, C# and C++ are three, and 7 + 5 is not 7 - 5. A
-text of one word has that word as a shingle; the characters of a text without words count as its words.
+A mark (`MARKS`) makes a shingle with the word before it, so that C, C# and C++ are three, and 7 + 5 is not 7 - 5. The
+characters of a text without words count as its words.
 """
 
 from __future__ import annotations
@@ -122,21 +124,15 @@ def _shingles(texts: list[bytes]) -> NDArray[np.uint64]:
     hashes = _hashes(np.frombuffer(joined, dtype=np.uint8), starts, ends)
     text = np.searchsorted(text_ends, starts, side="right").astype(np.uint64) << _HALF
 
-    pairs = _joined(hashes[:-1], hashes[1:])
-    together = text[1:] == text[:-1]
-    alone = np.append(True, ~together) & np.append(~together, True)
+    following = np.append(hashes[1:], np.uint64(0))
+    following[np.append(text[1:] != text[:-1], True)] = 0
     marks = np.flatnonzero(kinds >= _FIRST_MARK)
     before = np.searchsorted(starts, marks, side="right") - 1
     marks, before = marks[before >= 0], before[before >= 0]
     follows = np.searchsorted(text_ends, marks, side="right").astype(np.uint64) << _HALF == text[before]
     marks, before = marks[follows], before[follows]
-    return np.concatenate(
-        [
-            text[1:][together] | pairs[together],
-            text[alone] | hashes[alone] >> _HALF,
-            text[before] | _joined(hashes[before], mixed(kinds[marks].astype(np.uint64))),
-        ]
-    )
+    marked = _joined(hashes[before], mixed(kinds[marks].astype(np.uint64)))
+    return np.concatenate([text | _joined(hashes, following), text[before] | marked])
 
 
 def _spans(inside: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
