@@ -34,10 +34,10 @@ def row(instruction: str, response: str) -> Row:
 
 
 def made_up(count: int) -> Iterator[Row]:
-    """Instructions with an answer of about 100 words."""
-    texts = seed_texts(count * 5)
+    """Instructions with an answer of about 80 words."""
+    texts = seed_texts(count * 4)
     for number, asked in zip(range(count), texts, strict=False):
-        yield row(asked, f"{' '.join(islice(texts, 4))} That is all there is to it, in {number} words.")
+        yield row(asked, f"{' '.join(islice(texts, 3))} That is all there is to it, in {number} words.")
 
 
 def real(folder: Path, count: int) -> Iterator[Row]:

@@ -65,8 +65,10 @@ _COUNT = re.compile(
     r"(?:ideas|examples|ways|reasons|tips|names|steps|items|suggestions|benefits|advantages|questions|facts|things|books|movies|titles|headlines|words|countries|strategies|recipes|activities|topics|points|sentences)\b"
 )
 _ORDINAL = re.compile(r"^[ \t>*_#]*(\d{1,3})[.):]\s*\S", re.MULTILINE)
+_PROGRAM_SIGNS = ("program", "script", "function", "code")
 _SIGNS = (
-    "json", "tab", "bullet", "number", "words", "program", "script", "function", "code", " or no", "/no", " or false",
+    "json", "tab", "bullet", "number", "words", " or no", "/no", " or false",
+    *_PROGRAM_SIGNS,
     *(str(digit) for digit in range(10)), *_NUMBERS,
 )  # fmt: skip
 TOLERANCE = 1.1
@@ -121,7 +123,7 @@ def _list(exchange: Exchange) -> Mapping[str, Any] | None:
 
 
 def _code(exchange: Exchange) -> Mapping[str, Any] | None:
-    found = _WRITE_CODE.search(exchange.request)
+    found = _WRITE_CODE.search(exchange.request) if holds(exchange.request, _PROGRAM_SIGNS) else None
     if not found or _NO_CODE.search(exchange.request) or not _PROGRAMS.search(exchange.request):
         return None
     return None if _IS_CODE.search(exchange.response) else _asked(found, "code")
@@ -149,5 +151,5 @@ def _length(exchange: Exchange) -> Mapping[str, Any] | None:
 
 
 def _yes_or_no(exchange: Exchange) -> Mapping[str, Any] | None:
-    found = _YES_NO.search(exchange.request)
+    found = _YES_NO.search(exchange.request) if holds(exchange.request, ("yes", "true")) else None
     return None if not found or _YES.search(exchange.lower) else _asked(found, "yes or no")

@@ -50,7 +50,8 @@ def _may_loop(text: str) -> bool:
     # What loops is a good part of the text: of pieces taken at even distances, one stands there again and again.
     step = max(_PIECE, len(text) // _PIECES)
     for at in range(0, len(text) - _PIECE + 1, step):
-        if text.count(text[at : at + _PIECE]) >= MOST_TIMES:
+        piece = text[at : at + _PIECE]
+        if text.count(piece) >= MOST_TIMES and sum(map(str.isalnum, piece)) >= _PIECE // 2:
             return True
     return text.count("\n") >= 2 * MOST_TIMES and _repeats_lines(text)
 
