@@ -55,6 +55,7 @@ def test_each_row_is_kept_or_dropped_with_a_reason(run):
 def test_selecting_again_changes_nothing(run):
     first = api.select(run)
     before = ids(run)
+    assert api.verify(run).counts["selected rows"] == api.status(run).selection.kept == first.kept
     assert api.select(run) == first
     assert ids(run) == before
 
@@ -262,3 +263,15 @@ def test_the_command_line_says_what_was_done(run):
     )  # fmt: skip
     assert wrong.returncode == 2
     assert "Traceback" not in wrong.stderr
+
+
+def test_verify_sees_a_selection_that_does_not_add_up(run):
+    api.select(run)
+    with Ledger(run) as ledger:
+        ledger.transact(lambda db: db.execute("UPDATE unselected SET reason = 'mood', other = row + 1"))
+    problems = api.verify(run).problems
+    assert any("'mood'" in problem for problem in problems)
+    assert any("no earlier row" in problem for problem in problems)
+    with Ledger(run) as ledger:
+        ledger.transact(lambda db: db.execute("DELETE FROM unselected"))
+    assert any("keeps" in problem for problem in api.verify(run).problems)

@@ -91,6 +91,9 @@ def show_summary(summary: Summary, *, ended: bool = False) -> None:
         f"{summary.completion_tokens:,} out · cost {money(summary.cost)}"
         + (f", {money(summary.cost_per_kept)} per kept instruction" if summary.cost_per_kept is not None else "")
     )
+    if (selection := summary.selection) is not None:
+        stale = "" if selection.current else " (the run has changed since: select again)"
+        console.print(f"selected {selection.kept:,} of {selection.rows:,} rows{stale}")
     for why, count in summary.left_over.items():
         console.print(Text(printable(f"left over: {count:,} lineages: {why}")))
     if ended and summary.pending:

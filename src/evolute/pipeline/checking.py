@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 
 from evolute.evolve.walking import Walk, walk
-from evolute.ledger import CandidateRow, Reader
+from evolute.ledger import CandidateRow, Reader, SelectionReader
 from evolute.ledger.rows import dataset_row, seed_name
 from evolute.pipeline.summary import run_recipe
 from evolute.records import Reason, Row
@@ -109,7 +109,28 @@ def verify(run: str | Path) -> Check:
             if stored_id != again.seed.id:
                 check.report(f"seed {again.position}: its id {stored_id.hex()} is not the hash of its content")
             _check_lineage(reader, again, check)
+        _check_selection(reader, check)
     return check
+
+
+def _check_selection(reader: Reader, check: Check) -> None:
+    """Every row is kept or dropped, for a known reason, and what it is like stands before it."""
+    selection = SelectionReader(reader)
+    note = selection.note()
+    if note is None or not selection.is_current():
+        return
+    rows = sum(1 for _ in reader.dataset())
+    dropped = list(selection.dropped())
+    check.counts["selected rows"] += rows - len(dropped)
+    if (note["rows"], note["kept"]) != (rows, rows - len(dropped)):
+        check.report(
+            f"the selection tells of {note['kept']} of {note['rows']} rows, and keeps {rows - len(dropped)} of {rows}"
+        )
+    for finding in (*dropped, *selection.flags()):
+        if finding.reason not in set(Reason):
+            check.report(f"row {finding.row} of the selection: {finding.reason!r} is not a known reason")
+        if not 0 <= finding.row < rows or (finding.other is not None and not 0 <= finding.other < finding.row):
+            check.report(f"row {finding.row} of the selection: it or {finding.other} is no earlier row of the dataset")
 
 
 def _check_lineage(reader: Reader, again: Walk, check: Check) -> None:

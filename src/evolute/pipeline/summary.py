@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from evolute.ledger import Reader, Totals
+from evolute.ledger import Reader, SelectionReader, Totals
 from evolute.models.prices import cost, unit_price
 from evolute.recipe import Price, Recipe, load, resolve
 from evolute.records import Usage
@@ -27,12 +27,21 @@ class OperationUse:
 
 
 @dataclass(frozen=True, slots=True)
+class SelectionState:
+    """What the last selection kept of how many rows; not `current` where the run has changed since."""
+
+    rows: int
+    kept: int
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """How a run stands.
 
     `kept` and `dropped` (by reason) count evolved candidates; `seeds_dropped` counts seeds whose own response was
     dropped, so that they are not in the dataset. `cost` is in US dollars, None where a price is unknown; `stopped`
-    says why a run is not finished.
+    says why a run is not finished; `selection` is None where none was made.
     """
 
     run: Path
@@ -54,6 +63,7 @@ class Summary:
     operations: Sequence[OperationUse]
     left_over: Mapping[str, int]
     stopped: str
+    selection: SelectionState | None = None
 
     @property
     def pending(self) -> int:
@@ -121,7 +131,14 @@ def summarise(run: Path, reader: Reader) -> Summary:
         operations=_operations(reader, tally, prices),
         left_over=dict(reader.left_over()),
         stopped=reader.meta("stopped") or "",
+        selection=_selection(reader),
     )
+
+
+def _selection(reader: Reader) -> SelectionState | None:
+    selection = SelectionReader(reader)
+    note = selection.note()
+    return None if note is None else SelectionState(note["rows"], note["kept"], selection.is_current())
 
 
 def _operations(
