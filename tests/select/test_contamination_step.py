@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolute.encoders.static import shipped
@@ -68,6 +68,7 @@ def test_the_turns_before_are_not_the_rows_own():
     assert contamination([row], corpora()).hits == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([QUESTION, SIMILAR, OTHER, "Explain tides."]), max_size=8), st.integers(1, 4))
 def test_what_is_found_on_a_row_depends_on_that_row_alone(texts, size):
     rows = [replace(PLAIN, instruction=text) for text in texts]
