@@ -255,7 +255,9 @@ def test_when_the_new_folder_cannot_take_its_place_the_old_one_is_put_back(tmp_p
     ("spoil", "said"),
     [
         (lambda s: (s / "notes.txt").write_text("mine"), r"it holds notes\.txt, which no export wrote"),
-        (lambda s: (s / ".git").mkdir() or (s / ".git" / "HEAD").write_text("x"), r"it holds \.git/HEAD"),
+        (lambda s: (s / ".git").mkdir() or (s / ".git" / "HEAD").write_text("x"), r"it holds \.git, which"),
+        (lambda s: (s / "data" / "more").mkdir(), r"it holds data/more, which"),
+        (lambda s: (s / "README.md").rename(s / "data" / "README.md"), r"it holds data/README\.md, which"),
         (lambda s: (s / "data" / "link.parquet").symlink_to("/etc/passwd"), r"it holds data/link\.parquet"),
         (lambda s: (s / "README.md").write_text("# Mine\n"), r"README\.md was changed"),
         (lambda s: (s / "README.md").write_text((s / "README.md").read_text() + "x\n"), r"README\.md was changed"),

@@ -37,6 +37,7 @@ class Hub(BaseHTTPRequestHandler):
     asked: list[tuple[str, str, bytes, str]]
     private: bool
     refuse: int
+    refuse_card: bool
 
     def do_GET(self) -> None:
         path = self._note(b"")
@@ -54,6 +55,10 @@ class Hub(BaseHTTPRequestHandler):
         body = self.asked[-1][2]
         if self.refuse:
             self._answer({"error": "no <b>entry</b>"}, self.refuse)
+        elif path == "/api/validate-yaml" and self.refuse_card:
+            self._answer({"errors": [{"message": '"license" is no license'}]}, 400)
+        elif path == "/api/validate-yaml":
+            self._answer({"errors": [], "warnings": [{"message": "a hint"}]})
         elif path == "/api/repos/create":
             self._answer({"url": "http://127.0.0.1/datasets/owner/name", "id": "owner/name"})
         elif "/preupload/" in path:
@@ -83,7 +88,7 @@ class Hub(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub() -> Iterator[tuple[str, type[Hub]]]:
-    handler = type("OneHub", (Hub,), {"asked": [], "private": True, "refuse": 0})
+    handler = type("OneHub", (Hub,), {"asked": [], "private": True, "refuse": 0, "refuse_card": False})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -155,6 +160,14 @@ def test_a_refusal_is_one_clear_error(tmp_path, hub, folder, status, said):
     assert answer.startswith("refused: owner/name was not pushed: ")
     assert said in answer
     assert "\n" not in answer
+
+
+def test_a_card_that_the_hub_refuses_is_told(tmp_path, hub, folder):
+    endpoint, handler = hub
+    handler.refuse_card = True
+    answer = push(folder, "owner/name", endpoint, tmp_path)
+    assert answer == 'refused: owner/name was not pushed: Invalid metadata in README.md. - "license" is no license'
+    assert not any("/commit/" in path for _, path, *_ in handler.asked)
 
 
 def test_a_hub_that_is_not_there_is_named(tmp_path, folder):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +25,8 @@ ROWS_PER_SHARD = 100_000
 """Rows of a file unless said otherwise: some hundred megabytes, which is what the hub recommends."""
 
 _OURS = re.compile(r"README\.md|data/(train|validation)-\d{5}-of-\d{5}\.(parquet|jsonl?(\.gz)?)|figures/[^/]+\.png")
+
+_FOLDERS = ("data", "figures")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +130,19 @@ def objection(folder: Path) -> str:
 
 def stranger(folder: Path) -> str:
     """What shows that the folder is not one that an export wrote; empty where it is."""
-    for path in sorted(folder.rglob("*")):
+    for path in _entries(folder):
         name = path.relative_to(folder).as_posix()
-        if path.is_symlink() or (not path.is_dir() and not _OURS.fullmatch(name)):
+        if path.is_symlink() or not (path.is_dir() if name in _FOLDERS else _OURS.fullmatch(name)):
             return f"it holds {name}, which no export wrote"
     return "" if (folder / "README.md").is_file() else "it has no README.md, as every export writes"
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    """What lies where an export writes. Nothing deeper is looked at: the folder may be somebody's home."""
+    for path in sorted(folder.iterdir()):
+        yield path
+        if path.name in _FOLDERS and path.is_dir():
+            yield from sorted(path.iterdir())
 
 
 def _copy_figures(figures: Sequence[Path], folder: Path, facts: CardFacts) -> dict[str, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +92,8 @@ def _commit(api: Any, folder: Path, repo_id: str) -> None:  # noqa: ANN401 - the
     stale = [name for name in there if name.startswith(("data/", "figures/")) and name not in here]
     operations: list[Any] = [CommitOperationDelete(path_in_repo=name) for name in stale]
     operations += [CommitOperationAdd(path_in_repo=name, path_or_fileobj=path) for name, path in here.items()]
-    api.create_commit(repo_id, operations, commit_message="Upload the dataset with Evolute", repo_type="dataset")
+    with warnings.catch_warnings(action="ignore"):  # the hub's hints at the card's metadata
+        api.create_commit(repo_id, operations, commit_message="Upload the dataset with Evolute", repo_type="dataset")
 
 
 def _explain(error: Exception, repo_id: str, token_env: str, hub: str) -> str:
@@ -99,6 +102,8 @@ def _explain(error: Exception, repo_id: str, token_env: str, hub: str) -> str:
         return f"{repo_id} was not pushed: {_MEANINGS[status].format(token_env=token_env, hub=hub)} (status {status})"
     said = getattr(error, "server_message", None) or str(error)
     short = re.sub(r"\s+", " ", said).strip()[:300] or type(error).__name__
+    if status is None and isinstance(error, ValueError) and not isinstance(error, json.JSONDecodeError):
+        return f"{repo_id} was not pushed: {short}"
     if status is None:
         return f"{repo_id} was not pushed: {hub} cannot be reached, or its answer not understood: {short!r}"
     return f"{repo_id} was not pushed: the hub refuses it with status {status}: {short!r}"
