@@ -132,27 +132,27 @@ def semhash(path: Path, threshold: float, phases: Phases) -> Found:
         """Sets of shingles as vectors: each shingle adds or takes one at a place that its hash gives."""
 
         def encode(self, texts: list[str], **_: object) -> np.ndarray:
-            vectors = np.zeros((len(texts), 512), dtype=np.float32)
+            vectors = np.zeros((len(texts), 256), dtype=np.float32)
             for vector, text in zip(vectors, texts, strict=True):
                 codes = np.array([hash(shingle) for shingle in shingles(text)])
-                np.add.at(vector, codes % 512, 1 - 2 * (codes >> 40 & 1))
+                np.add.at(vector, codes % 256, 1 - 2 * (codes >> 40 & 1))
             return vectors
 
-    rows: dict[str, int] = {}
-    texts = list(read(path))
-    for row, text in enumerate(texts):
-        rows.setdefault(text, row)
+    records = [{"row": row, "text": text} for row, text in enumerate(read(path))]
     cosine = 2 * threshold / (1 + threshold)
     with phases("all"):
-        result = SemHash.from_records(records=texts, model=Hashing()).self_deduplicate(threshold=cosine)
-    # It gives texts back; equal ones are told apart by their first row.
-    pairs = [
-        (rows[other], rows[gone.record])
-        for gone in result.filtered
-        for other, _ in gone.duplicates
-        if rows[other] != rows[gone.record]
-    ]
-    return pairs, [rows[gone.record] for gone in result.filtered]
+        index = SemHash.from_records(records=records, columns=["text"], model=Hashing())
+        gone = index.self_deduplicate(threshold=cosine).filtered
+    pairs = [(one.duplicate_of["row"], one.record["row"]) for one in gone]
+    return pairs, [one.record["row"] for one in gone]
+
+
+def peak_memory() -> int:
+    """The most memory that this process held, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss would tell of the process that started this one, if that was larger
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main() -> None:
@@ -160,8 +160,7 @@ def main() -> None:
     phases = Phases()
     finders = {"evolute": evolute, "datasketch": datasketch, "semhash": semhash}
     pairs, dropped = finders[name](Path(texts), float(threshold), phases)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    found = {"phases": phases.seconds, "peak": peak, "pairs": pairs, "dropped": dropped}
+    found = {"phases": phases.seconds, "peak": peak_memory(), "pairs": pairs, "dropped": dropped}
     Path(out).write_text(json.dumps(found))
 
 

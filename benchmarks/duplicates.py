@@ -9,8 +9,8 @@ of neighbouring words (what `evolute.select.shingles` describes, not its code). 
 within families at 0.8 or above, precision over all pairs that are given at 0.8, whether of one family or not.
 
 Peers get the same texts in a process of their own. datasketch gets the same shingles, 128 places, and the threshold.
-semhash needs an encoder, and its own comes from the hub: here it gets the same shingles hashed into 512 numbers, and
-the cosine 0.889, which two sets of one size have at a Jaccard index of 0.8.
+semhash needs an encoder, and its own comes from the hub: here it gets the same shingles hashed into 256 numbers, as
+many as its own gives, and the cosine 0.889, which two sets of one size have at a Jaccard index of 0.8.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def peers(folder: Path, data: Path, count: int, python: str) -> None:
     rows = [[*row[:3], row[1] / rows[0][1], *row[3:]] for row in rows]
     table(
         f"With peers, {count:,} rows, at {THRESHOLD}",
-        ["which", "CPU s", "rows/s·core", "CPU, times ours", "precision of pairs", "duplicate rows found", "peak GB"],
+        ["which", "CPU s", "rows/s·core", "CPU, times ours", "precision of pairs", "duplicate rows dropped", "peak GB"],
         rows,
     )
 
