@@ -216,9 +216,10 @@ def _licenses(facts: CardFacts) -> str:
 
 
 def _contamination(facts: CardFacts) -> str:
+    others = "any other corpus" if facts.corpora_checked else "any corpus"
     said = [
         f"- checked against: {_listed(facts.corpora_checked) or 'nothing'}",
-        f"- **not** checked against: {_listed(facts.corpora_not_checked) or 'any other corpus'}",
+        f"- **not** checked against: {_listed(facts.corpora_not_checked) or others}",
     ]
     return "## Contamination with benchmarks\n\n" + "\n".join(said)
 
