@@ -145,6 +145,12 @@ def test_no_evidence_shows_a_piece_of_a_row_that_holds_a_secret():
     assert token[4:] not in str(hits)
 
 
+def test_what_stands_before_the_instruction_is_searched_too():
+    before = (Message("user", "I am anna.lindqvist71@telia.se."), Message("assistant", "Hello."))
+    (hit,) = quality([row("Who am I?", "You are Anna.", history=before)]).hits
+    assert (hit.reason, hit.evidence["in"]) == (Reason.PERSONAL_DATA, "history")
+
+
 @given(st.lists(st.tuples(st.text(), st.none() | st.text()), max_size=8), st.randoms())
 def test_a_row_is_judged_by_itself(texts, order):
     rows = [row(asked, said) for asked, said in texts]

@@ -90,7 +90,7 @@ _Found = tuple[Reason, str, str]
 
 
 def private_data() -> Callable[[Exchange], Iterator[Finding]]:
-    """The rule that finds personal data and secrets in both texts of a row.
+    """The rule that finds personal data and secrets in all the texts of a row.
 
     Its evidence is the kind, the text it stands in, how many there are, and the first one masked.
 
@@ -101,8 +101,7 @@ def private_data() -> Callable[[Exchange], Iterator[Finding]]:
     numbers = _number_finder()
 
     def rule(exchange: Exchange) -> Iterator[Finding]:
-        row = exchange.row
-        for place, text in (("instruction", row.instruction), ("input", row.input), ("response", exchange.response)):
+        for place, text in _texts(exchange):
             kinds: dict[tuple[Reason, str], list[str]] = {}
             for reason, kind, value in _find(text, secrets, numbers):
                 kinds.setdefault((reason, kind), []).append(value)
@@ -110,6 +109,14 @@ def private_data() -> Callable[[Exchange], Iterator[Finding]]:
                 yield Finding(reason, {"kind": kind, "in": place, "count": len(values), "masked": values[0]})
 
     return rule
+
+
+def _texts(exchange: Exchange) -> Iterator[tuple[str, str]]:
+    """All that a row would publish, with where it stands."""
+    row = exchange.row
+    yield from (("instruction", row.instruction), ("input", row.input), ("response", exchange.response))
+    yield from (("system", row.system), ("reasoning", row.reasoning or ""))
+    yield from (("history", turn.content) for turn in row.history)
 
 
 def _find(
