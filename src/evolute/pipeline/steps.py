@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,15 @@ from evolute.select.findings import Hit, Hits
 
 if TYPE_CHECKING:  # numpy and what stands on it are loaded when a step is taken
     from evolute.encoders import Encoder
+    from evolute.select.contamination import Meanings
     from evolute.text.contamination import Corpora
 
 NEAR_FLOOR = 0.7
 SEMANTIC_FLOOR = 0.8
 """Likeness from which pairs are recorded: thresholds above can be looked at again without measuring anew."""
+MEANT_FLOOR = 0.85
 CONTAMINATION_FLOOR = 8
+MEANT_AT_ONCE = 16_384
 TOKEN_MARKS = ("prompt-tokens", "response-tokens")
 
 
@@ -47,6 +51,13 @@ class Tools:
 
         return load_corpora((*SHIPPED, *self._recipe.select.contamination.corpora))
 
+    @cached_property
+    def meanings(self) -> Meanings:
+        """The benchmarks' items as vectors of the encoder."""
+        from evolute.select.contamination import Meanings
+
+        return Meanings.of(self.corpora, self.encoder)
+
     @property
     def encoder_name(self) -> str:
         """The encoder that was used; empty where none was needed."""
@@ -65,7 +76,40 @@ class Tools:
             }
             for corpus in self.corpora.checked
         ]  # fmt: skip
-        return {"checked": checked, "not_checked": self.corpora.not_checked}
+        note: dict[str, Any] = {"checked": checked, "not_checked": self.corpora.not_checked}
+        if self._recipe.select.contamination.semantic is not None:
+            note["compared_in_meaning"] = list(self.meanings.compared)
+        return note
+
+
+class Meant:
+    """Compares the instructions of rows with benchmarks' items in meaning, many rows at a time."""
+
+    def __init__(self, tools: Tools, floor: float) -> None:
+        self._tools = tools
+        self._floor = floor
+        self._texts: list[str] = []
+        self._hits: list[Hit] = []
+        self._count = 0
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Look at the next rows."""
+        self._texts += [f"{row.instruction}\n\n{row.input}" if row.input else row.instruction for row in rows]
+        if len(self._texts) >= MEANT_AT_ONCE:
+            self._compare()
+
+    def found(self) -> Hits:
+        """The nearest item of each row that has one."""
+        self._compare()
+        return Hits(self._count, self._hits)
+
+    def _compare(self) -> None:
+        from evolute.select.contamination import semantic_contamination
+
+        found = semantic_contamination(self._texts, self._tools.meanings, self._floor)
+        self._hits += [replace(hit, row=hit.row + self._count) for hit in found.hits]
+        self._count += len(self._texts)
+        self._texts = []
 
 
 class Tokens:
@@ -121,6 +165,10 @@ def _on_rows(select: Select, tools: Tools) -> list[Step]:
                 lambda: Rows(Contamination(tools.corpora, CONTAMINATION_FLOOR)),
             )
         )
+        if (semantic := select.contamination.semantic) is not None:
+            least = min(MEANT_FLOOR, semantic)
+            decides = {"corpora": digests, "floor": least, "encoder": tools.encoder.name}
+            steps.append(Step("semantic-contamination", decides, lambda: Meant(tools, least)))
     if select.tokens.tokenizer:
         tokenizer = select.tokens.tokenizer
         steps.append(Step("tokens", {"tokenizer": tokenizer}, lambda: Tokens(tokenizer, tools.ledger)))
