@@ -118,7 +118,7 @@ def main() -> None:
             counted.add(block)
         took = time.perf_counter() - start
         tokens = sum(int(part.sum()) for part in counted.lengths)
-        table("Token lengths, all cores", ("rows/s", "tokens/s"), [(arguments.rows / took, tokens / took)])
+        table("Token lengths, wall time", ("rows/s", "tokens/s"), [(arguments.rows / took, tokens / took)])
     say(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
 
 
