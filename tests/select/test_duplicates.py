@@ -193,6 +193,14 @@ def test_batches_change_nothing(texts, cuts):
         assert pairs.score.tolist() == whole.score.tolist()
 
 
+def test_texts_longer_than_a_batch_are_measured_like_others():
+    long = " ".join(f"word{number}" for number in range(80_000))
+    texts = [long, "short", long + " more", "Short!"]
+    pairs = near_duplicates(texts)
+    assert dropped(pairs, 0.99) == [(2, 0), (3, 1)]
+    assert pairs.score[0] == np.float32(79_999 / 80_002)
+
+
 def made_texts(count):
     """Texts of 20 to 60 words in families, with up to four words changed."""
     draw = random.Random(3)

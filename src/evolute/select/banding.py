@@ -28,7 +28,8 @@ PIVOTS = 16
 """A row is compared with so many of the first rows of each bucket that it is in.
 
 Without a bound, ten thousand fillings of one template make fifty million comparisons in each band. The bound is on
-the first rows, since going through rows in order drops a row for an earlier one that is kept.
+the first rows, since going through rows in order drops a row for an earlier one that is kept. What it costs: two rows
+of such a bucket that are no like of its first rows are compared only if they meet in another one.
 """
 _SEED = 1997
 _HALF, _LOWER = np.uint64(32), np.uint64(2**32 - 1)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from evolute.select.copies import Copies, first_of_each, no_pairs
 from evolute.select.findings import Pairs
 from evolute.select.shingles import MARKS, ShingleSets, plain
 
-_BATCH = 1024  # texts at once: more leave the processor's cache
+_TEXTS, _CHARACTERS = 1024, 2**19  # at once: more would leave the processor's cache, and long texts take memory
 _NO_MARKS = bytes.maketrans(MARKS, b" " * len(MARKS))
 _ONLY_MARKS = bytes(set(range(256)) - set(MARKS))
 
@@ -74,8 +73,8 @@ class NearDuplicates:
 
     def add(self, texts: Sequence[str]) -> None:
         """Add the next texts; how they are cut into batches makes no difference."""
-        for start in range(0, len(texts), _BATCH):
-            hashes, sizes = self._sets.add(texts[start : start + _BATCH])
+        for batch in _batches(texts):
+            hashes, sizes = self._sets.add(batch)
             self._bands.add(hashes, sizes)
             sums = np.add.reduceat(hashes, np.cumsum(sizes) - sizes)
             self._sums.append(np.stack([sums, sizes.astype(np.uint64)], axis=1))
@@ -109,6 +108,13 @@ def near_duplicates(texts: Iterable[str], floor: float = 0.7) -> Pairs:
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    texts = iter(texts)
-    while batch := list(islice(texts, _BATCH)):
+    batch: list[str] = []
+    room = _CHARACTERS
+    for text in texts:
+        batch.append(text)
+        room -= len(text)
+        if room <= 0 or len(batch) == _TEXTS:
+            yield batch
+            batch, room = [], _CHARACTERS
+    if batch:
         yield batch

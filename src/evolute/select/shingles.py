@@ -151,7 +151,7 @@ def _hashes(data: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np
     return mixed((sums[ends] - sums[starts]) * _powers(pow(_BASE, -1, 2**64), room)[starts])
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def _powers(base: int, count: int) -> NDArray[np.uint64]:
     powers = np.full(count, base, dtype=np.uint64)
     np.multiply.accumulate(powers, out=powers)
