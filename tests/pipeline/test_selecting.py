@@ -275,3 +275,18 @@ def test_verify_sees_a_selection_that_does_not_add_up(run):
     with Ledger(run) as ledger:
         ledger.transact(lambda db: db.execute("DELETE FROM unselected"))
     assert any("keeps" in problem for problem in api.verify(run).problems)
+
+
+def test_what_is_published_names_no_path_and_no_address(run):
+    api.evolve(
+        out=run, settings={"models.default.base_url": "http://internal.host:1/v1", "models.default.concurrency": 4}
+    )
+    api.select(run, settings={"select.grade.responses": 2})
+    api.publish_folder(run)
+    written = [path for path in (run / "dataset").rglob("*") if path.is_file()]
+    assert {path.name for path in written} == {"README.md", "train-00000-of-00001.jsonl"}
+    for path in written:
+        text = path.read_text(encoding="utf-8")
+        assert "twelve.jsonl" in text
+        assert str(run.parent) not in text
+        assert "internal.host" not in text

@@ -22,12 +22,13 @@ app = App(
     help_format="plaintext",
     result_action="return_value",
 )
+app.command("evolute.cli.init:init", help="Write a commented recipe for your seeds and endpoint.")
 app.command("evolute.cli.evolve:evolve", help="Evolve seeds into a dataset, or go on with a run.")
 app.command("evolute.cli.run:run", help="The whole way that a recipe describes: evolve, select, report, export.")
 app.command("evolute.cli.evolve:plan", help="Estimate calls, tokens, cost and time from a small pilot.")
 app.command("evolute.cli.runs:status", help="How a run stands; works while it runs.")
 app.command("evolute.cli.runs:show", help="Draw lineages, or one with its prompts.")
-app.command("evolute.cli.runs:export", help="Write the dataset: alpaca, sharegpt, messages, parquet.")
+app.command("evolute.cli.runs:export", help="Write the dataset for a trainer, or as a folder to publish.")
 app.command("evolute.cli.select:select", help="Decide which rows make the dataset, with evidence for each.")
 app.command("evolute.cli.report:report", help="Write a page on the run, to look at in a browser.")
 app.command("evolute.cli.push:push", help="Publish an exported folder on the Hugging Face hub.")
@@ -45,6 +46,8 @@ app.command(operations)
 recipe = App(name="recipe", help="The shipped recipes.", help_format="plaintext")
 recipe.command("evolute.cli.runs:list_recipes", name="list", help="Their names.")
 recipe.command("evolute.cli.runs:show_recipe", name="show", help="One's file, to copy and change.")
+recipe.command("evolute.cli.recipes:validate", name="validate", help="What is wrong with one, and what it would do.")
+recipe.command("evolute.cli.recipes:explain", name="explain", help="What each field means.")
 app.command(recipe)
 
 models = App(name="models", help="Endpoints and the embedded model.", help_format="plaintext")

@@ -16,6 +16,19 @@ from evolute.recipe import Recipe
 
 DATASET_FOLDER = "dataset"
 """The folder inside a run that is ready to publish."""
+CAPTIONS = {
+    "funnel.png": "From seeds to rows: what was kept, and what was dropped",
+    "difficulty.png": "Difficulty by round, beside the paper's",
+    "instruction-words.png": "Length of the instructions by round",
+    "response-words.png": "Length of the responses by round",
+    "topics.png": "Topics: seeds and rounds on one map",
+    "verbs.png": "Root verbs and their objects",
+    "languages.png": "Languages",
+    "time-by-role.png": "Time by role",
+    "time-by-operation.png": "Time by operation",
+    "cost-by-role.png": "Cost by role",
+    "cost-by-operation.png": "Cost by operation",
+}
 
 
 def card_facts(run: str | Path) -> CardFacts:
@@ -34,8 +47,9 @@ def card_facts(run: str | Path) -> CardFacts:
         seed_license=recipe.export.seed_license,
         version=__version__,
         recipe_name=recipe.name,
-        recipe=recipe.to_yaml(),
+        recipe=recipe.to_public_yaml(),
         models=[(part.role, part.model) for part in summary.roles],
+        model_terms=recipe.export.model_terms,
         small_model=embedded[0] if embedded else "",
         sources=[Path(source).name for source in sources],
         seeds=summary.seeds,
@@ -50,7 +64,8 @@ def card_facts(run: str | Path) -> CardFacts:
         cost=summary.cost,
         corpora_checked=[corpus["title"] for corpus in corpora.get("checked", [])],
         corpora_not_checked=corpora.get("not_checked", []),
-        limits=_limits(recipe, summary, note),
+        limits=_limits(recipe, summary),
+        figures=CAPTIONS,
     )
 
 
@@ -111,7 +126,7 @@ def preferences(run: str | Path) -> Iterator[Preference]:
             if not scored:
                 continue
             best, worst = max(scored, key=lambda pair: pair[0]), min(scored, key=lambda pair: pair[0])
-            if best[0] > worst[0]:
+            if best[0] > worst[0] and best[1] != worst[1]:
                 yield Preference(record, best[1], worst[1], best[0], worst[0])
 
 
@@ -122,10 +137,8 @@ def _text(reader: Reader, sample: SampleRow, own: str | None) -> str:
     return (completion.text or "").strip() if completion else ""
 
 
-def _limits(recipe: Recipe, summary: Summary, note: dict[str, object]) -> list[str]:
+def _limits(recipe: Recipe, summary: Summary) -> list[str]:
     found = []
-    if not note:
-        found.append("No selection was made: duplicates and overlaps with benchmarks were not looked for.")
     if not recipe.evolve.judge:
         found.append("No judge looked whether an evolved instruction says more than its parent.")
     if recipe.evolve.duplicates:

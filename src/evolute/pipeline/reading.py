@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePath
 
 from evolute.errors import InputError
 from evolute.export import CardFacts, Format
@@ -99,7 +100,7 @@ def export_folder(
     The arguments are those of `export` and of `evolute.export.export_folder`.
     """
     return write_folder(
-        dataset(run, seeds=seeds, selected=selected),
+        (_published(row) for row in dataset(run, seeds=seeds, selected=selected)),
         format,
         Path(out),
         container=container,
@@ -112,3 +113,8 @@ def export_folder(
         facts=facts,
         figures=figures,
     )
+
+
+def _published(row: Row) -> Row:
+    """The row without the path to its seed's file, which is nobody's business: the file's name stays."""
+    return replace(row, source=PurePath(row.source).name)

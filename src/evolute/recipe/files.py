@@ -41,9 +41,11 @@ def load(name_or_path: str | Path) -> dict[str, Any]:
         RecipeError: there is no such recipe, or it is not YAML with fields.
     """
     path = Path(name_or_path)
-    text = path.read_text(encoding="utf-8-sig") if path.is_file() else recipe_text(str(name_or_path))
     try:
+        text = path.read_text(encoding="utf-8-sig") if path.is_file() else recipe_text(str(name_or_path))
         fields = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{name_or_path}: cannot be read as a text file: {error}") from None
     except yaml.YAMLError as error:
         raise RecipeError(f"{name_or_path}: not valid YAML: {error}") from None
     if fields is None:
@@ -91,10 +93,11 @@ def resolve(fields: Mapping[str, Any], source: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(fields)
     except ValidationError as error:
-        raise RecipeError("\n".join(_explain(source, dict(problem)) for problem in error.errors())) from None
+        raise RecipeError("\n".join(complaint(source, dict(problem)) for problem in error.errors())) from None
 
 
-def _explain(source: str, problem: dict[str, Any]) -> str:
+def complaint(source: str, problem: dict[str, Any]) -> str:
+    """What is wrong with a field of `source`, from one of the problems that pydantic found: field, value, remedy."""
     where = [str(step) for step in problem["loc"]]
     name = ".".join(where) or "recipe"
     if problem["type"] == "extra_forbidden":

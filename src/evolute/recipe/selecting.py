@@ -181,3 +181,5 @@ class Export(Part):
     """The dataset's license, as the hub names it (`apache-2.0`); empty: the card says that it is not stated."""
     seed_license: str = ""
     """The license of the seeds, for the card."""
+    model_terms: dict[str, str] = Field(default_factory=dict)
+    """What the terms of each model say of its outputs, by the model's name, for the card: that is for you to look up."""

@@ -52,6 +52,13 @@ class Recipe(Part):
         """The recipe as a file, every field resolved."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
+    def to_public_yaml(self) -> str:
+        """The recipe without what only its owner needs: addresses, keys' names, headers, paths."""
+        private = {"out": True, "models": True, "seeds": {"files"}, "evolve": {"operation_folders"}}
+        data = self.model_dump(mode="json", exclude=private)
+        data["models"] = {name: spec.decisive() for name, spec in self.models.items()}
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
     def fingerprint(self, *more: bytes) -> bytes:
         """Hash of all that decides the evolution, and of `more` (the operations' texts).
 
