@@ -10,7 +10,7 @@ from evolute import __version__
 from evolute.errors import InputError
 from evolute.export import CardFacts, Preference
 from evolute.ledger import Reader, SampleRow, SelectionReader
-from evolute.pipeline.reading import export_folder
+from evolute.pipeline.reading import export_folder, published
 from evolute.pipeline.summary import Summary, run_recipe, summarise
 from evolute.recipe import Recipe
 
@@ -127,7 +127,7 @@ def preferences(run: str | Path) -> Iterator[Preference]:
                 continue
             best, worst = max(scored, key=lambda pair: pair[0]), min(scored, key=lambda pair: pair[0])
             if best[0] > worst[0] and best[1] != worst[1]:
-                yield Preference(record, best[1], worst[1], best[0], worst[0])
+                yield Preference(published(record), best[1], worst[1], best[0], worst[0])
 
 
 def _text(reader: Reader, sample: SampleRow, own: str | None) -> str:

@@ -100,7 +100,7 @@ def export_folder(
     The arguments are those of `export` and of `evolute.export.export_folder`.
     """
     return write_folder(
-        (_published(row) for row in dataset(run, seeds=seeds, selected=selected)),
+        (published(row) for row in dataset(run, seeds=seeds, selected=selected)),
         format,
         Path(out),
         container=container,
@@ -115,6 +115,6 @@ def export_folder(
     )
 
 
-def _published(row: Row) -> Row:
+def published(row: Row) -> Row:
     """The row without the path to its seed's file, which is nobody's business: the file's name stays."""
     return replace(row, source=PurePath(row.source).name)

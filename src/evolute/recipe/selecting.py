@@ -182,4 +182,4 @@ class Export(Part):
     seed_license: str = ""
     """The license of the seeds, for the card."""
     model_terms: dict[str, str] = Field(default_factory=dict)
-    """What the terms of each model say of its outputs, by the model's name, for the card: that is for you to look up."""
+    """What the terms of each model say of its outputs, by its name, for the card; you must look them up."""

@@ -54,7 +54,7 @@ class Recipe(Part):
 
     def to_public_yaml(self) -> str:
         """The recipe without what only its owner needs: addresses, keys' names, headers, paths."""
-        private = {"out": True, "models": True, "seeds": {"files"}, "evolve": {"operation_folders"}}
+        private: dict[str, Any] = {"out": True, "models": True, "seeds": {"files"}, "evolve": {"operation_folders"}}
         data = self.model_dump(mode="json", exclude=private)
         data["models"] = {name: spec.decisive() for name, spec in self.models.items()}
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
