@@ -187,6 +187,14 @@ def test_an_encoder_that_breaks_the_rules_is_named(answers, said):
         measured.add(["a", "b"])
 
 
+def test_blank_texts_before_the_first_word_have_no_vectors():
+    measured = SemanticDuplicates(Broken(np.zeros((2, 0), np.float32), units(2), np.zeros((2, 0), np.float32)))
+    for _ in range(3):
+        measured.add(["a", "b"])
+    assert measured.vectors.shape == (6, 32)
+    assert measured.pairs().count == 6
+
+
 def test_a_floor_that_is_none():
     with pytest.raises(ValueError, match="above 0"):
         pairs_of(units(3), 0)

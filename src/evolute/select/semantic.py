@@ -35,7 +35,7 @@ MOST = 32
 """Earlier rows that one row is paired with, at most: the nearest half of that many, and the first."""
 
 _ENCODED = 4096  # texts encoded at once
-_COMPACTED = 4_000_000  # pairs that are gathered before the bound is put on them
+_COMPACTED = 4_000_000  # new pairs that are gathered before the bound is put on them
 _QUERIES = 65_536  # queries that are looked up at once
 
 Found = tuple[Rows, Rows, NDArray[np.float32]]
@@ -73,7 +73,10 @@ class SemanticDuplicates:
     def vectors(self) -> Vectors:
         """A row for each text so far."""
         if len(self._blocks) > 1:
-            self._blocks = [np.concatenate(self._blocks)]
+            width = max(block.shape[1] for block in self._blocks)
+            # An endpoint that was sent nothing but blank texts so far could not say how many numbers it gives.
+            blocks = [block if block.shape[1] else np.zeros((len(block), width), np.float32) for block in self._blocks]
+            self._blocks = [np.concatenate(blocks)]
         return self._blocks[0] if self._blocks else np.zeros((0, 1), np.float32)
 
     def pairs(self) -> Pairs:
@@ -112,9 +115,8 @@ def pairs_of(vectors: Vectors, floor: float = FLOOR, *, exact: int = EXACT) -> P
     for part in candidates(vectors, rows, floor, exact):
         found.append(_confirmed(vectors, part, floor))
         size += len(found[-1][0])
-        if size > _COMPACTED:
-            found = [_bounded(found)]
-            size = len(found[0][0])
+        if size > max(_COMPACTED, len(found[0][0])):
+            found, size = [_bounded(found)], 0
     pairs = _bounded(found)
     if copies:
         pairs = _bounded([pairs, *_of_copies(vectors, copies, pairs)])
@@ -193,8 +195,8 @@ def _batched(texts: Iterable[str], size: int) -> Iterator[list[str]]:
 def _check(name: str, vectors: Vectors, count: int, before: Sequence[Vectors]) -> None:
     if vectors.ndim != 2 or len(vectors) != count:
         raise EvoluteError(f"the encoder {name!r} gave an array of {vectors.shape} for {count} texts: no row for each")
-    if before and vectors.shape[1] != before[0].shape[1]:
-        was, now = before[0].shape[1], vectors.shape[1]
+    was, now = max((block.shape[1] for block in before), default=0), vectors.shape[1]
+    if was and now and was != now:
         raise EvoluteError(f"the encoder {name!r} gave vectors of {was} numbers and then of {now}: encode all anew")
     squares = np.einsum("ij,ij->i", vectors, vectors)
     if not (np.isclose(squares, 1, atol=0.01) | (squares == 0)).all():
