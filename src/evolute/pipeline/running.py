@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ def run(
 
     Raises:
         InputError: the recipe, the seeds or a bound is wrong, or no row is left.
+        MissingExtra: a later stage needs `evolute[select,report]`.
         LedgerError: the run is in use, damaged, or cannot be written.
         EndpointError: an endpoint cannot serve; the run is left ready to go on.
     """
@@ -67,6 +69,7 @@ def run(
     files = list(sources) or list(chosen.seeds.files)
     if not files and not (folder / "ledger.db").is_file():
         raise InputError(f"{recipe}: seeds.files names no file of seeds; write one there, or give --seeds FILE")
+    _check_extras(chosen)  # before anything is paid for, not after
     say(f"1 of 4, evolve: {folder}")
     summary = _evolve(chosen, folder, files, limits, watch, say)
     if summary.stopped or summary.pending:
@@ -76,11 +79,7 @@ def run(
     if selected is not None and selected.stopped:
         return Ran(folder, status(folder), selected, stopped=selected.stopped)
     say("3 of 4, report")
-    try:
-        page = report(folder)
-    except MissingExtra as missing:
-        page = None
-        say(f"no report: {missing}")
+    page = report(folder)
     say("4 of 4, export")
     splits = publish_folder(folder)
     return Ran(folder, status(folder), selected, page, folder / DATASET_FOLDER, splits)
@@ -98,6 +97,20 @@ def _evolve(
     return evolve(
         files, out=folder, recipe=recipe, seeds=seed_options(recipe.seeds), limits=limits, watch=watch, say=say
     )
+
+
+def _check_extras(recipe: Recipe) -> None:
+    """Look whether the later stages can run here.
+
+    Raises:
+        MissingExtra: they cannot.
+    """
+    wanted = {"detect_secrets": "select", "rensa": "select", "jinja2": "report", "sklearn": "report"}
+    if recipe.export.container == "parquet":
+        wanted["pyarrow"] = "parquet"
+    for package, extra in wanted.items():
+        if find_spec(package) is None:
+            raise MissingExtra(f"evolute run ({package})", extra)
 
 
 def seed_options(source: Source) -> SeedOptions:
