@@ -8,8 +8,15 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from cyclopts import Parameter
+from rich.table import Table
+from rich.text import Text
+
+from evolute.cli.screen import out as screen
+from evolute.cli.screen import say
+from evolute.pipeline.validating import validate as validate_recipe
 from evolute.recipe.explaining import FieldHelp, as_markdown
 from evolute.recipe.explaining import explain as explain_fields
+from evolute.text import printable
 
 _WIDTH = 80
 
@@ -32,6 +39,30 @@ def explain(
     for one in fields:
         for line in _show(one):
             sys.stdout.write(line + "\n")
+
+
+def validate(recipe: str, /) -> None:
+    """Look at a recipe before anything is spent: all that is wrong with it at once, and what `evolute run` would do.
+
+    No endpoint is asked. The status is 2 where something is wrong; what only this machine lacks (a key, say) is told.
+
+    Args:
+        recipe: A file, or a shipped recipe's name.
+    """
+    found = validate_recipe(recipe)
+    console = screen()
+    table = Table.grid(padding=(0, 2))
+    for stage, told in found.plan:
+        table.add_row(stage, Text(printable(told)))
+    console.print(table)
+    for lacking in found.missing:
+        console.print(Text(f"missing: {printable(lacking)}"))
+    if found.errors:
+        for error in found.errors:
+            say(error)
+        say(f"{recipe}: {len(found.errors)} to mend")
+        sys.exit(2)
+    console.print(Text(f"{recipe}: nothing is wrong" + (", but something is missing" if found.missing else "")))
 
 
 def _show(field: FieldHelp) -> Iterator[str]:

@@ -32,7 +32,7 @@ class Rules(Part):
 
 
 class Evolve(Part):
-    """The loop."""
+    """The loop: how instructions are rewritten, judged and answered."""
 
     rounds: int = Field(default=4, ge=0, le=64)
     """How often each instruction is rewritten; a rewriting that is kept is what the next round rewrites."""

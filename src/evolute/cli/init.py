@@ -1,0 +1,167 @@
+"""`evolute init`: a first recipe, from a few questions or from flags."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from cyclopts import Parameter
+
+from evolute.cli.screen import say
+from evolute.errors import EvoluteError, InputError
+from evolute.models.prices import unit_price
+from evolute.pipeline.starting import (
+    ANTHROPIC,
+    Start,
+    default_rounds,
+    default_run,
+    offered_models,
+    recognise_seeds,
+    write_start,
+)
+from evolute.pipeline.validating import validate
+from evolute.recipe import ModelSpec, Price, resolve
+from evolute.text import printable
+
+T = TypeVar("T")
+ApiName = Literal["chat", "completions", "anthropic", "embedded", "scripted"]
+_LISTED = 30
+
+
+def init(
+    file: str | None = None,
+    /,
+    *,
+    base_url: Annotated[str | None, Parameter(help="The endpoint, up to its version: http://host:8000/v1.")] = None,
+    model: Annotated[str | None, Parameter(help="The model's name at the endpoint.")] = None,
+    api: Annotated[
+        ApiName | None, Parameter(help="How to talk to it. Default: chat; embedded needs no endpoint.")
+    ] = None,
+    api_key_env: Annotated[str | None, Parameter(help="The environment variable with the key.")] = None,
+    price: Annotated[
+        str | None,
+        Parameter(help="US dollars per million tokens, in and out: 0.4,1.6. For models without a known one."),
+    ] = None,
+    rounds: Annotated[int | None, Parameter(help="Rounds of evolution.")] = None,
+    run: Annotated[str | None, Parameter(help="The run's folder. Default: runs/ and the seeds' name.")] = None,
+    out: Annotated[Path, Parameter(help="The recipe to write.")] = Path("recipe.yaml"),
+    yes: Annotated[bool, Parameter(negative="", help="Ask nothing: take the default of what no flag says.")] = False,
+    force: Annotated[bool, Parameter(negative="", help="Replace the recipe if it is there already.")] = False,
+) -> None:
+    """Write a commented recipe for your seeds and endpoint, after a few questions or from flags.
+
+    Args:
+        file: The seeds: a file, a folder, or a dataset on the hub (OWNER/NAME).
+    """
+    if out.exists() and not force:
+        raise InputError(f"{out} is there already: give another name with --out, or --force to replace it")
+    asks = not yes and sys.stdin.isatty() and sys.stdout.isatty()
+    seeds = _seeds(file, asks)
+    spec = _spec(base_url, model, api, api_key_env, asks, yes)
+    given = _price(price) if price is not None else None
+    if given is None and asks and unit_price(spec) is None:
+        given = _ask("Price in US dollars per million tokens, in and out (0.4,1.6; empty: unknown)", "", _maybe_price)
+    if rounds is None:
+        rounds = default_rounds(spec.api)
+        rounds = _ask("Rounds of evolution", str(rounds), _rounds) if asks else rounds
+    else:
+        rounds = _rounds(str(rounds))
+    if run is None:
+        run = _ask("Folder of the run", default_run(seeds), str) if asks else default_run(seeds)
+    write_start(Start(seeds, spec, rounds, run, given), out, force=force)
+    say(f"{out} is written. Look at it, and at what it would do: evolute recipe validate {out}")
+    for lacking in validate(out).missing:
+        say(f"still missing: {lacking}")
+    say(f"then: evolute run {out}")
+
+
+def _seeds(file: str | None, asks: bool) -> str:
+    def known(source: str) -> str:
+        say(recognise_seeds(source))
+        return source
+
+    if file is not None:
+        return known(file)
+    if not asks:
+        raise InputError("which seeds? evolute init FILE")
+    return _ask("Seeds: a file, a folder, or OWNER/NAME of a dataset on the hub", "", known)
+
+
+def _spec(
+    base_url: str | None, model: str | None, api: ApiName | None, key: str | None, asks: bool, yes: bool
+) -> ModelSpec:
+    """Who answers."""
+    if base_url is None and api is None and asks:
+        base_url = _ask("Endpoint (http://host:8000/v1; empty: the embedded model, offline)", "", str) or None
+        api = None if base_url else "embedded"
+    if base_url is None and api is None:
+        if not yes:
+            raise InputError("who answers? --base-url URL --model NAME, or --api embedded")
+        api = "embedded"
+    if api in ("embedded", "scripted"):
+        return ModelSpec(api=api, model=model or ("scripted" if api == "scripted" else ModelSpec().model))
+    api = api or "chat"
+    if base_url is None and api != "anthropic":
+        raise InputError(f"--api {api} needs an endpoint: --base-url URL")
+    variable = key or ("ANTHROPIC_API_KEY" if api == "anthropic" else ModelSpec().api_key_env)
+    spec = ModelSpec(api=api, base_url=base_url or ANTHROPIC, api_key_env=variable, model=model or "")
+    return spec if model else spec.model_copy(update={"model": _model(spec, asks)})
+
+
+def _model(spec: ModelSpec, asks: bool) -> str:
+    listed = offered_models(spec)
+    if not asks:
+        if len(listed) == 1:
+            say(f"model: {listed[0]}")
+            return listed[0]
+        known = f"; it lists {printable(', '.join(listed[:_LISTED]))}" if listed else ""
+        raise InputError(f"which model of {spec.base_url}? --model NAME{known}")
+    for number, name in enumerate(listed[:_LISTED], 1):
+        say(f"{number:3}  {name}")
+    if len(listed) > _LISTED:
+        say(f"     and {len(listed) - _LISTED:,} more")
+
+    def chosen(answer: str) -> str:
+        if answer.isdecimal() and 1 <= int(answer) <= len(listed):
+            return listed[int(answer) - 1]
+        if not answer:
+            raise InputError("an endpoint needs a model's name")
+        return answer
+
+    return _ask("Model, by name or number" if listed else "Model", listed[0] if listed else "", chosen)
+
+
+def _rounds(answer: str) -> int:
+    if not answer.isdecimal():
+        raise InputError(f"--rounds is a whole number, got {answer!r}")
+    return resolve({"evolve": {"rounds": int(answer)}}, "--rounds").evolve.rounds
+
+
+def _maybe_price(answer: str) -> Price | None:
+    return _price(answer) if answer else None
+
+
+def _price(answer: str) -> Price:
+    try:
+        dollars = [float(part) for part in answer.split(",")]
+        if len(dollars) == 2 and all(0 <= part < float("inf") for part in dollars):
+            return Price(input=dollars[0], output=dollars[1])
+    except ValueError:
+        pass
+    raise InputError(f"--price is two numbers of dollars per million tokens, in and out (0.4,1.6), got {answer!r}")
+
+
+def _ask(question: str, default: str, read: Callable[[str], T]) -> T:
+    """Ask until the answer can be read; Enter takes the default."""
+    shown = f" [{printable(default)}]" if default else ""
+    while True:
+        try:
+            answer = input(f"{question}{shown}: ").strip()
+        except EOFError:
+            raise InputError(f"the input ended before an answer to: {question}") from None
+        try:
+            return read(answer or default)
+        except EvoluteError as error:
+            say(str(error))

@@ -1,0 +1,237 @@
+"""A first recipe: for the user's seeds and endpoint, with a comment on each choice."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from evolute.errors import EvoluteError, InputError
+from evolute.files import replacing
+from evolute.models.http import Http
+from evolute.models.prices import unit_price
+from evolute.recipe import ModelSpec, Price, Recipe, load
+from evolute.seeds import SeedOptions, SeedReader
+from evolute.seeds.sources import places
+
+ANTHROPIC = "https://api.anthropic.com/v1"
+EXAMPLE_PRICE = "{input: 0.4, output: 1.6}"
+_SECONDS = 10.0
+_LOOKED_AT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a first recipe is made of. `run` is the run's folder; without a `price` the price table is asked."""
+
+    seeds: str
+    model: ModelSpec
+    rounds: int
+    run: str
+    price: Price | None = None
+
+
+def recognise_seeds(source: str) -> str:
+    """What a source of seeds turned out to be, in a sentence; a hub dataset is not asked.
+
+    Raises:
+        SeedError: there is none, or its first rows cannot be seeds.
+        MissingExtra: its format needs a package that is not installed.
+    """
+    if source == "-":
+        raise InputError("a recipe cannot hold standard input: save it to a file, and give that")
+    if next(places(source)).hub:
+        return f"{source}: a dataset on the hub, read when the run begins"
+    reader = SeedReader([source], SeedOptions(limit=_LOOKED_AT))
+    if sum(1 for _ in reader) == 0:
+        raise InputError(f"{source}: no seed in it")
+    return reader.recognised[0].sentence
+
+
+def offered_models(spec: ModelSpec) -> list[str]:
+    """The models that an endpoint lists; none where it does not answer within ten seconds.
+
+    Raises:
+        InputError: the address is none.
+    """
+    quick = {"connect_timeout": _SECONDS / 2, "read_timeout": _SECONDS, "total_timeout": _SECONDS}
+
+    async def ask() -> list[str]:
+        async with Http(spec.model_copy(update=quick)) as http:
+            return await http.models()
+
+    try:
+        return asyncio.run(ask())
+    except InputError:
+        raise
+    except EvoluteError:  # it wants a key, is down, or lists none: then the user says
+        return []
+
+
+def default_rounds(api: str) -> int:
+    """The paper's number; fewer for the embedded model."""
+    return int(load("tiny")["evolve"]["rounds"]) if api == "embedded" else Recipe().evolve.rounds
+
+
+def default_run(seeds: str) -> str:
+    """A folder named after the seeds."""
+    return f"runs/{_slug(seeds)}"
+
+
+def write_start(start: Start, out: str | Path, *, force: bool = False) -> Path:
+    """Write a first recipe.
+
+    Raises:
+        InputError: the file is there already and `force` is not set, or it cannot be written.
+    """
+    path = Path(out)
+    if path.exists() and not force:
+        raise InputError(f"{out} is there already: give another name with --out, or --force to replace it")
+    text = draft(start, str(out))
+    with replacing(path) as file:
+        file.write(text.encode())
+    return path
+
+
+def draft(start: Start, file: str = "recipe.yaml") -> str:
+    """The text of a first recipe; `file` is how it will be named on the command line."""
+    named = _comment(shlex.quote(file))
+    defaults = Recipe()
+    select, export = defaults.select, defaults.export
+    parts = [
+        f"""\
+# How the seeds below become a dataset. To do it, and to go on where it was stopped:
+#   evolute run {named}
+# To see what that would do, and what each field means (those that are not here have their defaults):
+#   evolute recipe validate {named}
+#   evolute recipe explain [FIELD]
+name: {_yaml(_slug(start.seeds))}
+# The run's folder: the record of every call, the report, and the dataset.
+out: {_yaml(start.run)}
+
+seeds:
+  # Files, folders or hub datasets (OWNER/NAME), relative to where the command is given.
+  files: [{_yaml(start.seeds)}]
+  # A trial with the first seeds costs little. Without it later, the run goes on with all of them.
+  # limit: 20
+  # The column with the instruction, where another one than that which was found is meant.
+  # column: instruction
+""",
+        _models(start),
+        _evolve(start),
+        f"""\
+# Which of the rows make the dataset. With other values here, `evolute run` decides anew and evolves nothing again.
+select:
+  duplicates:
+    # Rows whose words overlap an earlier row's by this much (Jaccard, 0 to 1) are dropped; null: do not look.
+    near: {_yaml(select.duplicates.near)}
+  contamination:
+    # Rows that share {select.contamination.words} words in a row with a benchmark: drop, flag or ignore.
+    check: {_yaml(select.contamination.check)}
+  grade:
+    # Have the model mark each row's difficulty, from 1 to 10: one call more for each row that has passed all else.
+    difficulty: {_yaml(select.grade.difficulty)}
+  mixture:
+    # So many rows; null: all that passed.
+    rows: {_yaml(select.mixture.rows)}
+""",
+        f"""\
+export:
+  # alpaca, sharegpt, messages or prompt-completion.
+  format: {_yaml(export.format)}
+  # The share of the seeds, with all that evolved from them, that is set aside for validation (0.05, say).
+  validation: {_yaml(export.validation)}
+  # The dataset's license as the hub names it (apache-2.0, say), for the card; empty: not stated.
+  license: {_yaml(export.license)}
+""",
+    ]
+    return "\n".join(parts)
+
+
+def _models(start: Start) -> str:
+    spec = start.model
+    lines = ["models:", "  # One model plays every role: it rewrites, judges, answers and grades.", "  default:"]
+    if spec.api in ("embedded", "scripted"):
+        why = "SmolLM2-135M runs inside Evolute: free and offline, to see how things work."
+        lines += [f"    # {why}"] * (spec.api == "embedded")
+        lines += [f"    api: {_yaml(spec.api)}", f"    model: {_yaml(spec.model)}"]
+        return "\n".join(lines) + "\n"
+    return "\n".join([
+        *lines,
+        "    # chat and completions are OpenAI's APIs, which most servers speak; anthropic is Anthropic's.",
+        f"    api: {_yaml(spec.api)}",
+        f"    base_url: {_yaml(spec.base_url)}",
+        f"    model: {_yaml(spec.model)}",
+        "    # The environment variable that holds the key. The key itself never stands in a recipe.",
+        f"    api_key_env: {_yaml(spec.api_key_env)}",
+        *_price(start),
+        "    # Calls in flight, where the endpoint should not get more; without it, Evolute finds out.",
+        "    # concurrency: 8",
+    ]) + "\n"  # fmt: skip
+
+
+def _price(start: Start) -> list[str]:
+    if start.price is not None:
+        price = start.price.model_dump(exclude_none=True)
+        dollars = "{" + ", ".join(f"{name}: {_yaml(value)}" for name, value in price.items()) + "}"
+        return ["    # US dollars per million tokens.", f"    price: {dollars}"]
+    listed = unit_price(start.model)
+    if listed is None:
+        return [
+            "    # US dollars per million tokens: not known here. Until they stand here, costs are shown as unknown,",
+            "    # and --max-cost is refused.",
+            f"    # price: {EXAMPLE_PRICE}",
+        ]
+    return [
+        f"    # By the price table ${listed.input:g} in and ${listed.output:g} out per million tokens. To override it:",
+        f"    # price: {EXAMPLE_PRICE}",
+    ]
+
+
+def _evolve(start: Start) -> str:
+    lines = [
+        "evolve:",
+        "  # How often each instruction is rewritten (the paper: 4). With a higher number later, the run goes on and",
+        "  # pays only for the new rounds.",
+        f"  rounds: {_yaml(start.rounds)}",
+    ]
+    if start.model.api != "embedded":
+        lines += [
+            "  # Ask the model whether a rewritten instruction says more than the one before: a short call for each.",
+            f"  judge: {_yaml(Recipe().evolve.judge)}",
+            "  # Which instructions are answered: every one that is kept, only the last of each seed, or never.",
+            f"  respond: {_yaml(Recipe().evolve.respond)}",
+        ]
+        return "\n".join(lines) + "\n"
+    tiny = load("tiny")
+    lines += ["  # What a model of this size needs: a second try, and examples of each kind of rewriting."]
+    lines += [f"  {name}: {_yaml(tiny['evolve'][name])}" for name in ("attempts", "demonstrations")]
+    lines += ["", "# Short answers and cautious draws, for a small model.", "roles:"]
+    for role, sampling in tiny["roles"].items():
+        told = ", ".join(f"{name}: {_yaml(value)}" for name, value in sampling.items())
+        lines.append(f"  {role}: {{{told}}}")
+    lines += ["rules:", f"  max_words: {_yaml(tiny['rules']['max_words'])}"]
+    return "\n".join(lines) + "\n"
+
+
+def _yaml(value: Any) -> str:  # noqa: ANN401 - a recipe's own values
+    """One value, on one line; text always quoted."""
+    style = '"' if isinstance(value, str) else None
+    dumped = yaml.safe_dump(value, default_style=style, allow_unicode=True, width=float("inf"))
+    return dumped.removesuffix("\n...\n").strip()
+
+
+def _comment(text: str) -> str:
+    """Text that cannot end its comment."""
+    return text if text.isprintable() else repr(text)
+
+
+def _slug(seeds: str) -> str:
+    """A short name from that of the seeds' file."""
+    stem = Path(seeds).name.partition(".")[0]
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "dataset"

