@@ -139,6 +139,17 @@ def test_what_is_no_recipe(tmp_path, text, said):
     assert said in errors[0]
 
 
+def test_aliases_are_followed_once(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("models: &a\n  default: *a\n")
+    _, errors = validate_fields(path)
+    assert any("line 2: " in error for error in errors)
+    path.write_text("seeds:\n  files: &f [a.jsonl]\n  where: *f\n  limit: 0\n")
+    recipe, errors = validate_fields(path)
+    assert recipe.seeds.where == ("a.jsonl",)
+    assert [error.partition(":")[0] for error in errors] == [f"{path}, line 4"]
+
+
 def plan_of(tmp_path, seeds, more=""):
     path = tmp_path / "r.yaml"
     path.write_text(

@@ -43,11 +43,13 @@ operations.command("evolute.cli.operations:show", name="show", help="One operati
 operations.command("evolute.cli.operations:try_", name="try", help="Try one on an instruction.")
 app.command(operations)
 
-recipe = App(name="recipe", help="The shipped recipes.", help_format="plaintext")
+recipe = App(name="recipe", help="Recipes: those that ship, and yours.", help_format="plaintext")
 recipe.command("evolute.cli.runs:list_recipes", name="list", help="Their names.")
 recipe.command("evolute.cli.runs:show_recipe", name="show", help="One's file, to copy and change.")
-recipe.command("evolute.cli.recipes:validate", name="validate", help="What is wrong with one, and what it would do.")
-recipe.command("evolute.cli.recipes:explain", name="explain", help="What each field means.")
+recipe.command(
+    "evolute.cli.recipes:validate", name="validate", help="Say all that is wrong with a recipe, and what it would do."
+)
+recipe.command("evolute.cli.recipes:explain", name="explain", help="Say what each field of a recipe means.")
 app.command(recipe)
 
 models = App(name="models", help="Endpoints and the embedded model.", help_format="plaintext")

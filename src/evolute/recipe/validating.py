@@ -30,7 +30,7 @@ def validate(name_or_path: str | Path) -> tuple[Recipe | None, list[str]]:
     text = path.read_text(encoding="utf-8-sig") if path.is_file() else recipe_text(str(name_or_path))
     lines: dict[_Path, int] = {}
     errors = []
-    for place, line in _places(yaml.compose(text, yaml.SafeLoader), ()):
+    for place, line in _places(yaml.compose(text, yaml.SafeLoader), (), set()):
         if place in lines:
             errors.append(
                 f"{_at(path, line)}: {'.'.join(place)!r} is written twice (line {lines[place]} as well): keep one"
@@ -61,18 +61,21 @@ def _line(lines: dict[_Path, int], where: _Path) -> int | None:
     return lines.get(where)
 
 
-def _places(node: yaml.Node | None, above: _Path) -> Iterator[tuple[_Path, int]]:
-    """Each field's path and line, from 1."""
+def _places(node: yaml.Node | None, above: _Path, seen: set[int]) -> Iterator[tuple[_Path, int]]:
+    """Each field's path and line, from 1; what an alias repeats (itself, even) is looked at once."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             place = (*above, str(key.value))
             yield place, key.start_mark.line + 1
-            yield from _places(value, place)
+            yield from _places(value, place, seen)
     elif isinstance(node, yaml.SequenceNode):
         for number, value in enumerate(node.value):
             place = (*above, str(number))
             yield place, value.start_mark.line + 1
-            yield from _places(value, place)
+            yield from _places(value, place, seen)
 
 
 def _named(problem: dict[str, Any]) -> _Path:
