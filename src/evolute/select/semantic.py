@@ -31,6 +31,8 @@ FLOOR = 0.8
 """The least cosine that is measured, where nothing else is said."""
 EXACT = 20_000
 """Rows up to which all pairs are compared."""
+EXACT_CORPUS = 5_000
+"""Rows of a corpus up to which each is compared with each query."""
 MOST = 32
 """Earlier rows that one row is paired with, at most: the nearest half of that many, and the first."""
 
@@ -123,7 +125,7 @@ def pairs_of(vectors: Vectors, floor: float = FLOOR, *, exact: int = EXACT) -> P
     return Pairs(Reason.SEMANTIC_DUPLICATE, len(vectors), floor, *pairs)
 
 
-def neighbours(queries: Vectors, corpus: Vectors, floor: float, *, exact: int = EXACT) -> Found:
+def neighbours(queries: Vectors, corpus: Vectors, floor: float, *, exact: int = EXACT_CORPUS) -> Found:
     """The nearest row of `corpus` to each query, where the cosine is at least `floor`.
 
     Args:
