@@ -31,8 +31,7 @@ from evolute.encoders.wordpiece import WordPieces
 
 HEADS, LONGEST = 12, 80  # of MiniLM-L6: attention heads; pieces of a text that are read
 SMOOTH = 1e-3  # of Arora et al.: a piece that is one in a thousand counts half
-RATE, STAY = 8e-3, 5e-3  # of the fit: the highest rate, and the pull back to where a piece began
-NEAR, RUN = 4.0, 32  # of the fit: how much more a cosine of 1 weighs than one of 0; neighbouring texts taken together
+RATE, STAY = 5e-3, 1e-2  # of the fit: the highest rate, and the pull back to where a piece began
 OUT = Path(__file__).resolve().parents[1] / "src/evolute/encoders/data/minilm"
 
 
@@ -123,32 +122,28 @@ def bags(pieces: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def fit(table: torch.Tensor, pieces: list[list[int]], goal: torch.Tensor, epochs: int, batch: int) -> torch.Tensor:
-    """Move the pieces' vectors so that the cosines between texts become those between the rows of `goal`.
-
-    Half of a batch is drawn anywhere; the rest are runs of texts that stand together in their sets, for those are
-    often of one subject, and of texts drawn anywhere next to none are near each other.
-    """
+    """Move the pieces' vectors so that the cosines between texts become those between the rows of `goal`."""
     table = table.clone().requires_grad_()
     start = table.detach().clone()
-    optimiser = torch.optim.Adam([table])
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=epochs * (len(pieces) // batch))
+    steps = epochs * (len(pieces) // batch)
+    optimiser = torch.optim.Adam([table], lr=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=RATE, total_steps=steps)
     draw = torch.Generator().manual_seed(0)
     for epoch in range(epochs):
         order, total = torch.randperm(len(pieces), generator=draw), 0.0
         for at in range(0, len(order) - batch + 1, batch):
-            runs = torch.randint(len(pieces) - RUN, (batch // 2 // RUN,), generator=draw)
-            chosen = torch.cat((order[at : at + batch // 2], (runs[:, None] + torch.arange(RUN)).flatten()))
+            chosen = order[at : at + batch]
             ids, starts = bags([pieces[row] for row in chosen.tolist()])
-            ours, wanted = normalize(embedding_bag(ids, table, starts, mode="sum")), goal[chosen] @ goal[chosen].T
-            off = ((ours @ ours.T - wanted).square() * (1 + NEAR * wanted.clamp(min=0).square())).mean()
+            ours = normalize(embedding_bag(ids, table, starts, mode="sum"))
+            off = (ours @ ours.T - goal[chosen] @ goal[chosen].T).square()
             seen = ids.unique()
-            loss = off + STAY * (table[seen] - start[seen]).square().sum(1).mean()
+            loss = off.mean() + STAY * (table[seen] - start[seen]).square().sum(1).mean()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
-            total += off.item()
-        print(f"epoch {epoch}: weighted error of cosines {total / (len(order) // batch):.5f}", file=sys.stderr)
+            total += off.mean().item()
+        print(f"epoch {epoch}: squared error of cosines {total / (len(order) // batch):.5f}", file=sys.stderr)
     return table.detach()
 
 
@@ -166,7 +161,7 @@ def main() -> None:
         "--model", type=Path, required=True, help="the folder with model.safetensors and tokenizer.json"
     )
     parser.add_argument("--dimensions", type=int, default=96)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--cache", type=Path, help="keeps what the model said, for another try")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
