@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import combinations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _Z95 = 1.959964
+_NO_MARK = (-1, 0.0)
 _UNDECIDING = ("name", "out", "seeds", "select", "export", "roles.grader", "evolve.operation_folders")
 """Parts of a recipe that have no say in the evolution (`Recipe.fingerprint`)."""
 
@@ -49,7 +50,8 @@ class Share:
         n, p, z = self.whole, self.share, _Z95
         middle = (p + z * z / (2 * n)) / (1 + z * z / n)
         half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return max(0.0, middle - half), min(1.0, middle + half)
+        # At both ends the formula gives p itself, which rounding can miss.
+        return max(0.0, min(p, middle - half)), min(1.0, max(p, middle + half))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,7 @@ def _look(run: Path, reader: Reader) -> _Looked:
 
     summary = summarise(run, reader)
     marks = _marks(reader)
+    marked, mark = next(marks, _NO_MARK)
     hashes, words = bytearray(), _Sums()
     answers, difficulty = _Sums(), _Sums()
     rows = 0
@@ -200,8 +203,9 @@ def _look(run: Path, reader: Reader) -> _Looked:
         words.add(row.round, count_words(text))
         if row.response is not None:
             answers.add(row.round, count_words(row.response))
-        if (mark := marks.get(rows)) is not None:
+        if rows == marked:
             difficulty.add(row.round, mark)
+            marked, mark = next(marks, _NO_MARK)
         rows += 1
     selected, unselected = _selection(reader)
     evolved = [use for use in summary.operations if use.operation != "(seeds)"]
@@ -231,12 +235,13 @@ class _Sums:
         return {round_: Mean.of(int(n), total, squares) for round_, (n, total, squares) in sorted(self._sums.items())}
 
 
-def _marks(reader: Reader) -> dict[int, float]:
-    """The difficulty of rows by number, if the selection is one of the rows as they stand."""
+def _marks(reader: Reader) -> Iterator[tuple[int, float]]:
+    """Rows' numbers, in order, with their difficulty, if the selection is one of the rows as they stand."""
     selection = SelectionReader(reader)
-    if not selection.is_current():
-        return {}
-    return {grade.row: grade.value for grade in selection.grades("difficulty") if grade.value is not None}
+    if selection.is_current():
+        for grade in selection.grades("difficulty"):
+            if grade.value is not None:
+                yield grade.row, grade.value
 
 
 def _selection(reader: Reader) -> tuple[int | None, Counter[str]]:
