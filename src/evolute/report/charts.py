@@ -183,8 +183,8 @@ def _along(
     drawing: Drawing, angle: float, start: float, text: str, room: float, *, bold: bool = False, ink: str = "on-fill"
 ) -> None:
     """A word along a radius, turned so that it is never upside down, where its wedge has room for a line."""
-    size = min(12.0, room * 0.95, (70 / 0.62 if bold else 80 / 0.55) / len(text))
-    if size < 6.5:
+    size = min(12.0, room * 0.95, (70 / 0.72 if bold else 80 / 0.6) / len(text))
+    if size < 7:
         return
     flipped = angle % (2 * math.pi) > math.pi
     x, y = _turned(start, angle)

@@ -45,10 +45,13 @@ def differences(parent: str, child: str) -> list[Piece] | None:
 
 
 def _marked(kind: Literal["del", "ins"], words: list[str]) -> list[Piece]:
-    """A change without the space before it, which is nobody's."""
+    """A change, with the space before it left out of it; words lost at the very beginning get one after them."""
     text = "".join(words)
-    space = text[: len(text) - len(text.lstrip())]
-    return [Piece("same", " " if kind == "del" and space else space), Piece(kind, text.lstrip())]
+    change = Piece(kind, text.lstrip())
+    space = text[: len(text) - len(change.text)]
+    if kind == "ins":
+        return [Piece("same", space), change]
+    return [Piece("same", " "), change] if space else [change, Piece("same", " " if text else "")]
 
 
 def _at_an_edge(a: int, b: int, size: int, before: int, after: int) -> bool:

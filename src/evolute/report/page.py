@@ -64,7 +64,7 @@ def _environment() -> Environment:
 
     environment = Environment(
         loader=PackageLoader("evolute.report", "templates"), autoescape=True, undefined=StrictUndefined,
-        finalize=shown, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+        finalize=shown, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters.update(number=number, percent=percent, money=money, duration=duration, word_count=_word_count)
     return environment

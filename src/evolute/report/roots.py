@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 VERBS = frozenset(
@@ -54,7 +55,10 @@ _STOPS = frozenset(
     was were be between using based so because while than then like without within over under through per it not
     do does can could should would will may might must have has had""".split()  # noqa: SIM905
 )
-_TOKENS_LOOKED_AT = 9
+_FIRST = re.compile("[A-Za-z-]+")
+_POLITE = frozenset({"help"})  # a verb that also stands before others: "Help me write …"
+_PLAIN = VERBS - _POLITE
+_TOKENS_LOOKED_AT, _CHARACTERS_LOOKED_AT = 9, 240
 
 
 class Root(NamedTuple):
@@ -71,12 +75,13 @@ def root_of(instruction: str) -> Root | None:
     the noun phrase after it: articles, numbers and frequent adjectives are passed over, up to a preposition, a
     conjunction or punctuation.
     """
-    text = instruction.lstrip()[:240]
+    text = instruction[:_CHARACTERS_LOOKED_AT].lstrip()
     for _ in range(3):
-        if not (lead := _LEAD.match(text)):
+        first = _FIRST.match(text)
+        if (first and first[0].lower() in _PLAIN) or not (lead := _LEAD.match(text)):
             break
         text = text[lead.end() :]
-    found = [token.lower() for token in _WORD.findall(text)[:_TOKENS_LOOKED_AT]]
+    found = [token[0].lower() for token in islice(_WORD.finditer(text), _TOKENS_LOOKED_AT)]
     if not found or found[0] not in VERBS:
         return None
     return Root(found[0], _object(found[1:]))

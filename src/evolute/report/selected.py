@@ -35,6 +35,24 @@ class Selected:
     tokens: dict[str, list[GradeRow]] = field(default_factory=dict)
 
     @property
+    def steps(self) -> list[str]:
+        """The steps in their order, with how many rows each dropped, as far as the note says."""
+        named = [[step] if isinstance(step, str) else step for step in self.note.get("steps", [])]
+        return [step[0] if len(step) < 2 else f"{step[0]} (−{step[1]:,})" for step in named]
+
+    @property
+    def corpora_checked(self) -> list[str]:
+        """The benchmarks that rows were compared with, each with its number of items."""
+        corpora = (self.note.get("corpora") or {}).get("checked") or []
+        names = [(corpus.get("title") or corpus["name"], corpus.get("items")) for corpus in corpora]
+        return [f"{name} ({items:,})" if isinstance(items, int) else name for name, items in names]
+
+    @property
+    def corpora_not_checked(self) -> list[str]:
+        """The benchmarks that we know and that were not looked at."""
+        return list((self.note.get("corpora") or {}).get("not_checked") or [])
+
+    @property
     def wanted(self) -> set[int]:
         """Numbers of the rows that are shown."""
         findings = [finding for kinds in (self.drops, self.flags) for some in kinds.values() for finding in some]

@@ -127,8 +127,11 @@ class _Extremes:
             self._kinds[kind].add(key, StandingOut(row, measure))
 
     def _repetition(self, kind: str, row: Row, text: str) -> None:
-        share = repeated(text)
-        if share:
+        # Distinct words bound distinct runs from below, and counting them is a fourth of the work.
+        found = words(text)
+        runs = len(found) - _RUN + 1
+        bound = 1 - (len(set(found)) - _RUN + 1) / runs if runs > 0 else 0.0
+        if self._kinds[kind].admits(-bound) and (share := repeated(text)):
             self._offer(kind, -share, row, f"{share:.0%} of its runs of {_RUN} words were there before")
 
     def found(self) -> dict[str, list[StandingOut]]:

@@ -29,6 +29,7 @@ LABEL_WORDS = 3
 _COMPONENTS = 50  # what t-SNE is given of the vectors: their first principal components, as its authors do
 _PERPLEXITY = 30.0
 _STEPS, _ANGLE = 500, 0.8  # half the default steps, and coarser far forces: the divergence grows by less than 1 %
+_MANY = 1000
 _PAIRS = 20_000  # drawn for the mean distance of a pair
 
 
@@ -99,9 +100,10 @@ def topic_map(texts: Sequence[str], rounds: Sequence[int], encoder: Encoder, *, 
     if len(texts) < FEWEST:
         raise ValueError(f"a topic map needs at least {FEWEST} texts, got {len(texts)}")
     vectors = np.asarray(encoder.encode(texts), dtype=np.float64)
-    # Threads add numbers up in any order, and t-SNE makes another picture of the last bit's difference.
-    with _threadpoolctl().threadpool_limits(1):
-        reduced = _principal(vectors, seed)
+    # Threads add their sums up in any order, and t-SNE makes another picture of a difference in the last bit. With two
+    # there are two sums to add, and a + b is b + a; where there is little to do, they would only wait for each other.
+    with _threadpoolctl().threadpool_limits(2 if len(texts) > _MANY else 1):
+        reduced = _principal(vectors)
         cluster_of = _cluster(reduced, seed)
         points = _lay_out(reduced, seed)
     clusters = _describe(texts, rounds, reduced, points, cluster_of)
@@ -109,11 +111,11 @@ def topic_map(texts: Sequence[str], rounds: Sequence[int], encoder: Encoder, *, 
     return TopicMap(encoder.name, points, cluster_of, rounds, clusters, spread)
 
 
-def _principal(vectors: NDArray[Any], seed: int) -> NDArray[Any]:
-    decomposition = _sklearn("decomposition")
-    size = min(_COMPONENTS, *vectors.shape)
-    reduced = decomposition.PCA(n_components=size, svd_solver="full", random_state=seed).fit_transform(vectors)
-    return np.asarray(reduced)
+def _principal(vectors: NDArray[Any]) -> NDArray[Any]:
+    """The vectors' first principal components."""
+    centred = vectors - vectors.mean(axis=0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2]
+    return np.asarray(centred @ axes[:_COMPONENTS].T)
 
 
 def _cluster(reduced: NDArray[Any], seed: int) -> NDArray[np.int64]:
@@ -127,15 +129,19 @@ def _cluster(reduced: NDArray[Any], seed: int) -> NDArray[np.int64]:
 
 
 def _lay_out(reduced: NDArray[Any], seed: int) -> NDArray[np.float64]:
-    """t-SNE in the unit square; `init="pca"` keeps the large distances meaningful, too (Kobak & Berens 2019)."""
+    """t-SNE in the unit square, begun from the first two components, so that large distances mean something, too.
+
+    (Kobak & Berens 2019, The art of using t-SNE for single-cell transcriptomics.)
+    """
+    start = (reduced[:, :2] / (reduced[:, 0].std() or 1.0) * 1e-4).astype(np.float32)
     perplexity = min(_PERPLEXITY, (len(reduced) - 1) / 3)
     layout = _sklearn("manifold").TSNE(
-        perplexity=perplexity, init="pca", max_iter=_STEPS, angle=_ANGLE, random_state=seed, n_jobs=1
+        perplexity=perplexity, init=start, max_iter=_STEPS, angle=_ANGLE, random_state=seed, n_jobs=1
     )
     points = np.asarray(layout.fit_transform(reduced), dtype=np.float64)
     low, high = points.min(axis=0), points.max(axis=0)
-    spread: NDArray[np.float64] = (points - low) / np.where(high > low, high - low, 1.0)
-    return spread
+    square: NDArray[np.float64] = (points - low) / np.where(high > low, high - low, 1.0)
+    return square
 
 
 def _describe(

@@ -16,6 +16,11 @@ from evolute.report.facts import Facts
 from evolute.report.page import duration, money, page
 
 PAGE, FIGURES = "report.html", "figures"
+FIGURE_NAMES = frozenset({
+    "funnel", "difficulty", "instruction-words", "response-words", "prompt-tokens", "response-tokens", "topics",
+    "verbs", "languages", "cost-by-role", "time-by-role", "time-by-operation",
+})  # fmt: skip
+"""The figures there can be: `figures/NAME.svg` and `figures/NAME.png`."""
 
 
 def write_report(
@@ -95,6 +100,9 @@ def _write_figures(folder: Path, figures: dict[str, Drawing]) -> None:
         from evolute.report.raster import write_png
 
         folder.mkdir(exist_ok=True)
+        for gone in FIGURE_NAMES - figures.keys():  # of an earlier report
+            for suffix in ("svg", "png"):
+                (folder / f"{gone}.{suffix}").unlink(missing_ok=True)
         for name, drawing in figures.items():
             with replacing(folder / f"{name}.svg") as file:
                 file.write(drawing.svg(alone=True).encode())
