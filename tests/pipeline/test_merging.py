@@ -287,6 +287,18 @@ def test_read_only_runs_merge(shards):
     assert merge([shards / "a", shards / "b"], out=shards / "merged").summary.finished == 12
 
 
+def test_calls_of_an_earlier_recipe_come_along(tmp_path):
+    """They stay in a run's ledger, under the same model's name with another sampling; the totals count them."""
+    seeds = write_seeds(tmp_path / "seeds.jsonl", 4)
+    for name, where in (("a", "number<2"), ("b", "number>=2")):
+        grow(seeds, tmp_path / name, where)
+        api.evolve(out=tmp_path / name, settings={"roles.evolver.temperature": 0.5})
+        assert api.verify(tmp_path / name).problems == []
+    merged = merge([tmp_path / "a", tmp_path / "b"], out=tmp_path / "merged")
+    assert merged.summary.calls == sum(api.status(tmp_path / name).calls for name in ("a", "b"))
+    assert api.verify(tmp_path / "merged").problems == []
+
+
 def test_bad_rows_are_joined(tmp_path):
     for name in ("a", "b"):
         seeds = tmp_path / f"{name}.jsonl"
