@@ -69,7 +69,7 @@ def run(
     files = list(sources) or list(chosen.seeds.files)
     if not files and not (folder / "ledger.db").is_file():
         raise InputError(f"{recipe}: seeds.files names no file of seeds; write one there, or give --seeds FILE")
-    _check_extras(chosen)  # before anything is paid for, not after
+    check_extras(chosen)  # before anything is paid for, not after
     say(f"1 of 4, evolve: {folder}")
     summary = _evolve(chosen, folder, files, limits, watch, say)
     if summary.stopped or summary.pending:
@@ -99,7 +99,7 @@ def _evolve(
     )
 
 
-def _check_extras(recipe: Recipe) -> None:
+def check_extras(recipe: Recipe) -> None:
     """Look whether the later stages can run here.
 
     Raises:

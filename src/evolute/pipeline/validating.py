@@ -18,7 +18,7 @@ from evolute.models.embedded import find_weights
 from evolute.models.http import Http, is_private
 from evolute.models.prices import unit_price
 from evolute.operations import load_grader
-from evolute.pipeline.running import seed_options
+from evolute.pipeline.running import check_extras, seed_options
 from evolute.recipe import ModelSpec, Recipe
 from evolute.recipe.validating import validate as validate_fields
 from evolute.seeds import SeedReader
@@ -83,6 +83,8 @@ def _seeds(found: Validation, recipe: Recipe, where: str) -> None:
         with _noting(found, f"{where}: seeds.files"):
             if name == "-" or next(places(name)).hub:
                 found.plan.append(("seeds", f"{name}: read when the run begins"))
+                if name != "-" and find_spec("datasets") is None:
+                    raise MissingExtra(f"reading {name!r} from the Hugging Face hub", "parquet")
                 continue
             reader = SeedReader([name], options, on_bad=lambda row: None)
             if sum(1 for _ in reader) == 0:
@@ -215,10 +217,6 @@ def _calls(recipe: Recipe) -> int:
 def _selection(found: Validation, recipe: Recipe, where: str) -> None:
     select = recipe.select
     found.plan.append(("select", "; ".join(_selecting(recipe))))
-    if find_spec("rensa") is None and select.duplicates.near is not None:
-        found.missing.append(str(MissingExtra("select.duplicates.near", "select")))
-    if find_spec("tokenizers") is None and select.tokens.tokenizer:
-        found.missing.append(str(MissingExtra("select.tokens.tokenizer", "select")))
     encoder = select.duplicates.encoder
     if encoder != STATIC and encoder not in recipe.models and not encoder.startswith(SENTENCE):
         found.errors.append(
@@ -267,7 +265,6 @@ def _output(found: Validation, recipe: Recipe, where: str) -> None:
     split = f", {export.validation:g} of the lineages for validation" if export.validation else ""
     found.plan.append(("report", str(out / "report.html")))
     found.plan.append(("export", f"{export.format}, {export.container}{split}: {out / 'dataset'}"))
-    if export.container == "parquet" and find_spec("pyarrow") is None:
-        found.missing.append(str(MissingExtra("export.container parquet", "parquet")))
     if out.exists() and not out.is_dir():
         found.errors.append(f"{where}: out: {str(out)!r} is a file: name a folder")
+    check_extras(recipe)
