@@ -280,6 +280,26 @@ merge(["a", "b"], out="merged", say=say)
     assert dataset(shards / "merged") == dataset(shards / "whole")
 
 
+def test_a_run_that_was_killed_merges_with_all_that_it_recorded(shards):
+    """What has been committed lies in the write-ahead log until somebody opens the run to write it."""
+    script = """
+import os, signal
+from pathlib import Path
+from evolute.ledger import Ledger
+from evolute.records import Seed
+ledger = Ledger(Path("a"))
+ledger.add_seeds([Seed("Explain why it rains.", source="late.jsonl", line=1)])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", script], cwd=shards, timeout=60, check=False).returncode < 0
+    log = shards / "a" / "ledger.db-wal"
+    before = log.read_bytes(), (shards / "a" / "ledger.db").read_bytes()
+    assert before[0]
+    merged = merge([shards / "a", shards / "b"], out=shards / "merged")
+    assert (log.read_bytes(), (shards / "a" / "ledger.db").read_bytes()) == before
+    assert (merged.summary.seeds, merged.summary.pending) == (13, 1)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_read_only_runs_merge(shards):
     for name in ("a", "b"):

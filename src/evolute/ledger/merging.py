@@ -201,7 +201,15 @@ def _keep_notes(db: sqlite3.Connection, runs: Sequence[Path]) -> None:
 def _attached(db: sqlite3.Connection, run: Path, out: Path) -> Iterator[None]:
     """The ledger of `run` as the database `one`, for reading only."""
     path = run / LEDGER
-    mode = "ro" if os.access(run, os.W_OK) else "ro&immutable=1"  # as `connect`
+    mode = "ro"
+    if not os.access(run, os.W_OK):  # as `connect`
+        log = path.with_name(f"{path.name}-wal")
+        if log.is_file() and log.stat().st_size:
+            raise LedgerError(
+                f"{run} cannot be written to, and its last session was cut off: what that recorded cannot be read "
+                "there. Copy the whole folder to where it can be written, and merge the copy"
+            )
+        mode += "&immutable=1"
     with _failing(path, out):
         db.execute("ATTACH ? AS one", (f"{path.resolve().as_uri()}?mode={mode}",))
         yield
