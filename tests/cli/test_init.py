@@ -16,7 +16,7 @@ from evolute import api, pipeline
 from evolute.errors import InputError, SeedError
 from evolute.pipeline.starting import Start, draft, recognise_seeds, write_start
 from evolute.pipeline.validating import validate
-from evolute.recipe import ModelSpec, Price, resolve
+from evolute.recipe import ModelSpec, Price, load, resolve
 
 ENDPOINT = ModelSpec(api="chat", base_url="http://localhost:8000/v1", model="m")
 SCRIPTED = ModelSpec(api="scripted", model="scripted")
@@ -52,12 +52,18 @@ def test_the_draft_is_a_valid_recipe_and_so_are_the_fields_in_its_comments(spec)
     assert recipe.seeds.files == ("seeds.jsonl",)
     assert recipe.out == "run"
     assert recipe.evolve.rounds == 3
-    assert recipe.models["default"] == spec
+    assert recipe.models["default"].decisive() == spec.decisive()
     more = resolve(yaml.safe_load(uncommented(text)))
     assert more.seeds.limit == 20
     assert more.seeds.column == "instruction"
     if spec is ENDPOINT:
         assert (more.models["default"].price, more.models["default"].concurrency) == (Price(input=0.4, output=1.6), 8)
+
+
+def test_for_the_embedded_model_it_is_the_shipped_recipe():
+    mine = resolve(yaml.safe_load(draft(start("seeds.jsonl", ModelSpec(api="embedded"), rounds=2))))
+    tiny = resolve(load("tiny"))
+    assert mine.model_copy(update={"name": "tiny", "out": "", "seeds": tiny.seeds}) == tiny
 
 
 def test_every_choice_has_a_comment():

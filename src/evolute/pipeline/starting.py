@@ -157,9 +157,11 @@ def _models(start: Start) -> str:
     spec = start.model
     lines = ["models:", "  # One model plays every role: it rewrites, judges, answers and grades.", "  default:"]
     if spec.api in ("embedded", "scripted"):
-        why = "SmolLM2-135M runs inside Evolute: free and offline, to see how things work."
-        lines += [f"    # {why}"] * (spec.api == "embedded")
+        embedded = spec.api == "embedded"
+        lines += ["    # SmolLM2-135M runs inside Evolute: free and offline, to see how things work."] * embedded
         lines += [f"    api: {_yaml(spec.api)}", f"    model: {_yaml(spec.model)}"]
+        at_once = load("tiny")["models"]["default"]["concurrency"]
+        lines += ["    # As many calls at once as it takes.", f"    concurrency: {_yaml(at_once)}"] * embedded
         return "\n".join(lines) + "\n"
     return "\n".join([
         *lines,
