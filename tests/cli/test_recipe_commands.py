@@ -195,6 +195,15 @@ def test_shipped_recipes_have_no_errors_and_want_seeds(name):
     assert any("seeds.files" in lacking for lacking in found.missing)
 
 
+def test_the_shipped_ones_are_listed_and_shown(evolute_command):
+    told = evolute_command("recipe", "list").stdout
+    assert [line.split()[0] for line in told.splitlines() if line[0] != " "] == recipes.shipped()
+    assert "SmolLM2-135M-Instruct runs inside Evolute" in told
+    shown = evolute_command("recipe", "show", "wizardlm")
+    assert shown.stdout == recipes.recipe_text("wizardlm")
+    assert evolute_command("recipe", "show", "wizard").returncode == 2
+
+
 def test_the_command(tmp_path, evolute_command, seeds_file):
     (tmp_path / "bad.yaml").write_text(BAD)
     told = evolute_command("recipe", "validate", "bad.yaml", cwd=tmp_path)

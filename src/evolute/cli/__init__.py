@@ -44,8 +44,8 @@ operations.command("evolute.cli.operations:try_", name="try", help="Try one on a
 app.command(operations)
 
 recipe = App(name="recipe", help="Recipes: those that ship, and yours.", help_format="plaintext")
-recipe.command("evolute.cli.runs:list_recipes", name="list", help="Their names.")
-recipe.command("evolute.cli.runs:show_recipe", name="show", help="One's file, to copy and change.")
+recipe.command("evolute.cli.recipes:list_recipes", name="list", help="Their names.")
+recipe.command("evolute.cli.recipes:show_recipe", name="show", help="One's file, to copy and change.")
 recipe.command(
     "evolute.cli.recipes:validate", name="validate", help="Say all that is wrong with a recipe, and what it would do."
 )

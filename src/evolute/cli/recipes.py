@@ -1,10 +1,11 @@
-"""`evolute recipe explain` and `evolute recipe validate`."""
+"""Commands on recipes: list, show, validate, explain."""
 
 from __future__ import annotations
 
 import sys
 import textwrap
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -14,11 +15,31 @@ from rich.text import Text
 from evolute.cli.screen import out as screen
 from evolute.cli.screen import say
 from evolute.pipeline.validating import validate as validate_recipe
+from evolute.recipe import recipe_text, shipped
 from evolute.recipe.explaining import FieldHelp, as_markdown
 from evolute.recipe.explaining import explain as explain_fields
 from evolute.text import printable
 
 _WIDTH = 80
+
+
+def list_recipes() -> None:
+    """The names of the shipped recipes, each with its first sentence."""
+    table = Table.grid(padding=(0, 2))
+    for name in shipped():
+        comment = takewhile(lambda line: line.startswith("#"), recipe_text(name).splitlines())
+        first, _, _ = " ".join(line.lstrip("# ") for line in comment).partition(". ")
+        table.add_row(name, Text(first))
+    screen().print(table)
+
+
+def show_recipe(name: str, /) -> None:
+    """Print a shipped recipe: `evolute recipe show wizardlm > mine.yaml`, change it, and give it with --recipe.
+
+    Args:
+        name: The recipe's name.
+    """
+    sys.stdout.write(recipe_text(name))
 
 
 def explain(

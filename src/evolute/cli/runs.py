@@ -1,4 +1,4 @@
-"""Commands on a run (status, show, export, verify, replay), and on the shipped recipes."""
+"""Commands on a run: status, show, export, verify, replay."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.text import Text
 
 from evolute import pipeline
 from evolute.cli.screen import out as screen
@@ -23,7 +22,6 @@ from evolute.ledger.lock import describe, holder
 from evolute.ledger.rows import instruction_name, seed_name
 from evolute.pipeline.publishing import figures_of
 from evolute.pipeline.reading import export_folder
-from evolute.recipe import recipe_text, shipped
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="The result as JSON on standard output.")]
 
@@ -212,18 +210,3 @@ def _finish(check: pipeline.Check, json: bool, good: str, bad: str) -> None:
             say(f"… and {check.found - len(check.problems):,} more")
     if not check.ok:
         sys.exit(1)
-
-
-def list_recipes() -> None:
-    """The names of the shipped recipes, each with its first line."""
-    for name in shipped():
-        screen().print(Text(f"{name:10} {recipe_text(name).splitlines()[0].lstrip('# ')}"))
-
-
-def show_recipe(name: str, /) -> None:
-    """Print a shipped recipe: `evolute recipe show wizardlm > mine.yaml`, change it, and give it with --recipe.
-
-    Args:
-        name: The recipe's name.
-    """
-    sys.stdout.write(recipe_text(name))
