@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from evolute.report.drawing import Drawing, Point
 from evolute.report.marks import PUBLISHED, Band, Mean
-from evolute.report.palette import round_role
+from evolute.report.palette import ROUND_ROLES, round_role
 from evolute.report.plots import SMALL, WIDTH, Frame, marker_of, round_name, short, ticks
 from evolute.report.roots import RootCount
 from evolute.report.topics import TopicMap
@@ -60,7 +60,7 @@ def difficulty(ours: Mapping[int, Mean]) -> Drawing:
     said = "; ".join(f"{round_name(r)} {m.value:.2f} (n={m.count})" for r, m in ours.items()) or "not graded yet"
     published = "Published: Alpaca's instructions about 3, rising to 7.1 (GPT-3.5), 5.5 (GPT-4), 6.8 (human)"
     told = f"Mean difficulty by round. This run: {said}. {published}"
-    drawing = Drawing("difficulty", "Difficulty by round", told, WIDTH, 260)
+    drawing = Drawing("difficulty", "Difficulty by round: this run (solid), the paper", told, WIDTH, 260)
     frame = Frame(drawing, rounds, 1, 10, left=28, top=20)
     frame.axes([1, 2, 4, 6, 8, 10], "difficulty, 1 to 10")
     for name, means in PUBLISHED.items():
@@ -84,7 +84,11 @@ def lengths(name: str, what: str, bands: Mapping[int, Band], unit: str = "words"
     """The median length by round, between bands of the quarters and of nine tenths."""
     medians = ", ".join(f"{round_name(r)} {b.quantiles[2]:,.0f}" for r, b in bands.items())
     drawing = Drawing(
-        name, f"{what} by round, in {unit}", f"{what} in {unit}, by round. Medians: {medians}", WIDTH, 260
+        name,
+        f"{what} by round, in {unit}: median, 50 %, 90 %",
+        f"{what} in {unit}, by round. Medians: {medians}",
+        WIDTH,
+        260,
     )
     frame_ticks = ticks(max(b.quantiles[4] for b in bands.values()))
     frame = Frame(drawing, list(bands), 0, frame_ticks[-1], left=44, top=20)
@@ -120,7 +124,7 @@ def topics(found: TopicMap, instructions: Sequence[str]) -> Drawing:
     told = (
         f"Topic map of {len(instructions):,} instructions in {len(found.clusters)} clusters, which are listed below it"
     )
-    drawing = Drawing("topics", f"Topics of {len(instructions):,} instructions", told, size, size)
+    drawing = Drawing("topics", _key(found.rounds), told, size, size)
     radius = 4.2 if len(instructions) < 400 else 3.4 if len(instructions) < 1500 else 2.6
 
     def place(point: Sequence[float]) -> Point:
@@ -140,6 +144,17 @@ def topics(found: TopicMap, instructions: Sequence[str]) -> Drawing:
         x, y = place(cluster.middle)
         drawing.text(x, y + 7, str(cluster.number), size=22, anchor="middle", bold=True, halo=True)
     return drawing
+
+
+_SIGNS = {"ring": "○", "circle": "●", "triangle": "▲", "square": "■", "diamond": "◆", "down": "▼", "cross": "✚"}
+
+
+def _key(rounds: Sequence[int]) -> str:
+    """The map's title, which says on the files what the symbols are; on the page, the legend does."""
+    shown = sorted({min(round_, ROUND_ROLES) for round_ in rounds})
+    more = "+" if max(rounds) > ROUND_ROLES else ""
+    signs = [f"{_SIGNS[marker_of(r)]} {f'round {r}' if r else 'seeds'}{more * (r == ROUND_ROLES)}" for r in shown]
+    return f"Topics of {len(rounds):,} instructions: {'  '.join(signs)}"
 
 
 def _cut(text: str) -> str:

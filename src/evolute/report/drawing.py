@@ -117,7 +117,8 @@ class Drawing:
     @property
     def heading(self) -> Label:
         """The title as a mark."""
-        return Label((0, -MARGIN), printable(self.title), size=15, bold=True)
+        size = min(15.0, 1.65 * self.width / max(1, len(self.title)))
+        return Label((0, -MARGIN), printable(self.title), size=size, bold=True)
 
 
 def _svg(mark: Shape | Marker | Label) -> str:

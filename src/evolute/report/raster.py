@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from evolute.report.drawing import Drawing, Label, Marker, Shape, outline
@@ -31,8 +33,13 @@ def write_png(drawing: Drawing, file: BinaryIO) -> None:
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
         axes.set(xlim=(left, left + width), ylim=(top + height, top))
-        for order, mark in enumerate([drawing.heading, *drawing.marks]):
-            _draw(axes, mark, order)
+        for order, (kind, marks) in enumerate(groupby([drawing.heading, *drawing.marks], type)):
+            # Symbols in a row are one collection: thousands of patches of their own take seconds.
+            if kind is Marker:
+                _set(axes, [mark for mark in marks if isinstance(mark, Marker)], order)
+            else:
+                for mark in marks:
+                    _draw(axes, mark, order)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing")  # it draws a box there, as a reader expects
             FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
@@ -42,30 +49,40 @@ def _draw(axes: Axes, mark: Shape | Marker | Label, order: int) -> None:
     style: dict[str, Any] = {"zorder": order}
     if isinstance(mark, Label):
         _write(axes, mark, style)
-    elif isinstance(mark, Marker):
-        _set(axes, mark, style | {"alpha": OPACITY.get(mark.opacity)})
-    elif mark.closed:
+    elif isinstance(mark, Shape) and mark.closed:
         edge = _colour(mark.outline) if mark.outline else "none"
         axes.fill(*zip(*mark.points, strict=True), color=_colour(mark.role), edgecolor=edge, linewidth=_POINTS,
                   alpha=OPACITY.get(mark.opacity), **style)  # fmt: skip
-    else:
+    elif isinstance(mark, Shape):
         dashes = (0, tuple(length / mark.width for length in mark.dash)) if mark.dash else "-"
         axes.plot(*zip(*mark.points, strict=True), color=_colour(mark.role), linewidth=mark.width * _POINTS,
                   linestyle=dashes, **style)  # fmt: skip
 
 
-def _set(axes: Axes, mark: Marker, style: dict[str, Any]) -> None:
-    from matplotlib.patches import Circle, Polygon
+def _set(axes: Axes, marks: Sequence[Marker], order: int) -> None:
+    from matplotlib.collections import PatchCollection
+    from matplotlib.colors import to_rgba
+    from matplotlib.patches import Circle, Patch, Polygon
 
-    if mark.kind in ("circle", "ring"):
-        filled = mark.kind == "circle"
-        ring = {"facecolor": "none", "edgecolor": _colour(mark.role), "linewidth": 1.5 * _POINTS}
-        looks = {"facecolor": _colour(mark.role), "edgecolor": "none"} if filled else ring
-        axes.add_patch(Circle(mark.at, mark.size, **looks, **style))
-        return
-    (x, y), size = mark.at, mark.size
-    corners = [(x + dx * size, y + dy * size) for dx, dy in outline(mark.kind)]
-    axes.add_patch(Polygon(corners, facecolor=_colour(mark.role), edgecolor="none", **style))
+    patches: list[Patch] = []
+    for mark in marks:
+        (x, y), size = mark.at, mark.size
+        if mark.kind in ("circle", "ring"):
+            patches.append(Circle(mark.at, size))
+        else:
+            patches.append(Polygon([(x + dx * size, y + dy * size) for dx, dy in outline(mark.kind)]))
+    inks = [to_rgba(_colour(mark.role), OPACITY.get(mark.opacity, 1.0)) for mark in marks]
+    rings = [mark.kind == "ring" for mark in marks]
+    clear = (0.0, 0.0, 0.0, 0.0)
+    axes.add_collection(
+        PatchCollection(
+            patches,
+            facecolors=[clear if ring else ink for ink, ring in zip(inks, rings, strict=True)],
+            edgecolors=[ink if ring else clear for ink, ring in zip(inks, rings, strict=True)],
+            linewidths=1.5 * _POINTS,
+            zorder=order,
+        )
+    )
 
 
 def _write(axes: Axes, mark: Label, style: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,6 @@ LABEL_WORDS = 3
 _COMPONENTS = 50  # what t-SNE is given of the vectors: their first principal components, as its authors do
 _PERPLEXITY = 30.0
 _STEPS, _ANGLE = 500, 0.8  # half the default steps, and coarser far forces: the divergence grows by less than 1 %
-_MANY = 1000
 _PAIRS = 20_000  # drawn for the mean distance of a pair
 
 
@@ -100,12 +100,13 @@ def topic_map(texts: Sequence[str], rounds: Sequence[int], encoder: Encoder, *, 
     if len(texts) < FEWEST:
         raise ValueError(f"a topic map needs at least {FEWEST} texts, got {len(texts)}")
     vectors = np.asarray(encoder.encode(texts), dtype=np.float64)
-    # Threads add their sums up in any order, and t-SNE makes another picture of a difference in the last bit. With two
-    # there are two sums to add, and a + b is b + a; where there is little to do, they would only wait for each other.
-    with _threadpoolctl().threadpool_limits(2 if len(texts) > _MANY else 1):
+    cluster, manifold = _extra("sklearn.cluster"), _extra("sklearn.manifold")
+    # Threads add their sums up in any order, and t-SNE makes another picture of a difference in the last bit. On a busy
+    # machine one is faster, too: several wait for each other at every step. The limit holds for what is loaded by now.
+    with _extra("threadpoolctl").threadpool_limits(1):
         reduced = _principal(vectors)
-        cluster_of = _cluster(reduced, seed)
-        points = _lay_out(reduced, seed)
+        cluster_of = _cluster(cluster, reduced, seed)
+        points = _lay_out(manifold, reduced, seed)
     clusters = _describe(texts, rounds, reduced, points, cluster_of)
     spread = _spread(vectors, np.asarray(rounds), cluster_of, seed)
     return TopicMap(encoder.name, points, cluster_of, rounds, clusters, spread)
@@ -118,26 +119,24 @@ def _principal(vectors: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(centred @ axes[:_COMPONENTS].T)
 
 
-def _cluster(reduced: NDArray[Any], seed: int) -> NDArray[np.int64]:
+def _cluster(sklearn: ModuleType, reduced: NDArray[Any], seed: int) -> NDArray[np.int64]:
     """Clusters numbered from 0 by size, the largest first."""
     count = min(CLUSTERS, len(np.unique(reduced, axis=0)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # points that coincide make fewer clusters, which the page counts itself
-        found = _sklearn("cluster").KMeans(n_clusters=count, n_init=4, random_state=seed).fit_predict(reduced)
+        found = sklearn.KMeans(n_clusters=count, n_init=4, random_state=seed).fit_predict(reduced)
     order = [name for name, _ in sorted(Counter(found.tolist()).items(), key=lambda pair: (-pair[1], pair[0]))]
     return np.array([order.index(name) for name in found.tolist()], dtype=np.int64)
 
 
-def _lay_out(reduced: NDArray[Any], seed: int) -> NDArray[np.float64]:
+def _lay_out(sklearn: ModuleType, reduced: NDArray[Any], seed: int) -> NDArray[np.float64]:
     """t-SNE in the unit square, begun from the first two components, so that large distances mean something, too.
 
     (Kobak & Berens 2019, The art of using t-SNE for single-cell transcriptomics.)
     """
     start = (reduced[:, :2] / (reduced[:, 0].std() or 1.0) * 1e-4).astype(np.float32)
     perplexity = min(_PERPLEXITY, (len(reduced) - 1) / 3)
-    layout = _sklearn("manifold").TSNE(
-        perplexity=perplexity, init=start, max_iter=_STEPS, angle=_ANGLE, random_state=seed, n_jobs=1
-    )
+    layout = sklearn.TSNE(perplexity=perplexity, init=start, max_iter=_STEPS, angle=_ANGLE, random_state=seed, n_jobs=1)
     points = np.asarray(layout.fit_transform(reduced), dtype=np.float64)
     low, high = points.min(axis=0), points.max(axis=0)
     square: NDArray[np.float64] = (points - low) / np.where(high > low, high - low, 1.0)
@@ -217,15 +216,8 @@ def _pairwise(vectors: NDArray[Any], seed: int) -> float | None:
     return float((1 - (vectors[first] * vectors[second]).sum(axis=1)).mean())
 
 
-def _sklearn(part: str) -> Any:  # noqa: ANN401 - a module without types
-    return _extra(f"sklearn.{part}")
-
-
-def _threadpoolctl() -> Any:  # noqa: ANN401 - a module without types; it comes with scikit-learn
-    return _extra("threadpoolctl")
-
-
-def _extra(module: str) -> Any:  # noqa: ANN401
+def _extra(module: str) -> ModuleType:
+    """A module of scikit-learn, or of what comes with it."""
     try:
         return importlib.import_module(module)
     except ImportError:
