@@ -151,7 +151,7 @@ def test_evidence_in_words():
     ]
     assert evidence_of("not json") == [("evidence", "not json")]
     assert evidence_of("") == []
-    assert len(evidence_of('{"text": "' + "x" * 999 + '"}')[0][1]) <= 240
+    assert len(evidence_of('{"text": "' + "x" * 999 + '"}')[0][1]) <= 400
 
 
 @given(st.floats(0.001, 1e9))

@@ -13,7 +13,7 @@ from evolute.ledger import CandidateRow, Reader
 from evolute.report.differences import Piece, differences
 from evolute.report.sampling import Lowest, draw
 
-_EVIDENCE_CHARACTERS = 240
+_EVIDENCE_CHARACTERS = 400
 
 
 @dataclass(slots=True)

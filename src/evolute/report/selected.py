@@ -38,7 +38,7 @@ class Selected:
     def steps(self) -> list[str]:
         """The steps in their order, with how many rows each dropped, as far as the note says."""
         named = [[step] if isinstance(step, str) else step for step in self.note.get("steps", [])]
-        return [step[0] if len(step) < 2 else f"{step[0]} (−{step[1]:,})" for step in named]
+        return [step[0] if len(step) < 2 else f"{step[0]} {step[1]:,}" for step in named]
 
     @property
     def corpora_checked(self) -> list[str]:
