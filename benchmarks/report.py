@@ -146,7 +146,11 @@ def main() -> None:
         whole = measure([sys.executable, "-c", _REPORT, str(run)])
         phases = json.loads(whole.output.splitlines()[-1])
         rows = [(told, later - since) for (told, since), (_, later) in itertools.pairwise(phases)]
-        rows += [("the whole process", whole.wall), ("a bare pass over the rows", bare.wall)]
+        rows += [
+            ("the whole process", whole.wall),
+            ("… of it on a processor", whole.cpu),
+            ("a bare pass over the rows", bare.wall),
+        ]
         table(f"Report of {options.lineages:,} lineages", ("phase", "s", "× the bare pass"),
               [(told, seconds, seconds / bare.wall) for told, seconds in rows])  # fmt: skip
         size = (run / "report.html").stat().st_size
