@@ -199,6 +199,6 @@ class Row:
 
     @property
     def prompt(self) -> str:
-        """All that the answering model is shown: system prompt, turns before, instruction, input; blank lines between."""
+        """What the answering model is shown: system prompt, turns before, instruction, input; blank lines between."""
         before = (self.system, *(turn.content for turn in self.history))
         return "\n\n".join(part for part in (*before, self.instruction, self.input) if part)

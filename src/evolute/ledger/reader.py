@@ -41,10 +41,17 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     """Open a ledger file with the settings that durability needs.
 
     Raises:
+        InputError: the folder is read-only, and holds changes that cannot be read there.
         LedgerDamaged: the file is not an SQLite database, or is broken.
     """
     mode = "rwc" if write else "ro"
     if not write and not os.access(path.parent, os.W_OK):
+        log = path.with_name(path.name + "-wal")
+        if log.is_file() and log.stat().st_size:
+            raise InputError(
+                f"{path.parent} is read-only, and {log.name} holds changes that reading must fold in: copy the folder "
+                "to where it can be written"
+            )
         mode = "ro&immutable=1"  # a reader of a live WAL needs to write its index; a read-only folder is not live
     try:
         db = sqlite3.connect(

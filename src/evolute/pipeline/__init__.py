@@ -1,7 +1,9 @@
 """The stages in order: what the commands and the Python API call."""
 
 from evolute.pipeline.checking import Check, replay, verify
+from evolute.pipeline.comparing import Comparison, compare
 from evolute.pipeline.evolving import DATASET, evolve, open_model, resolve_recipe
+from evolute.pipeline.merging import Merged, merge
 from evolute.pipeline.planning import plan
 from evolute.pipeline.publishing import DATASET_FOLDER, card_facts, preferences, publish_folder
 from evolute.pipeline.reading import dataset, export, status
@@ -16,13 +18,17 @@ __all__ = [
     "DATASET_FOLDER",
     "INTERRUPTED",
     "Check",
+    "Comparison",
+    "Merged",
     "Ran",
     "Selected",
     "Summary",
     "card_facts",
+    "compare",
     "dataset",
     "evolve",
     "export",
+    "merge",
     "open_model",
     "plan",
     "preferences",
