@@ -41,8 +41,10 @@ def funnel(steps: Sequence[Step]) -> Drawing:
         drawing.text(WIDTH, y + 15, _counted(step), size=13, anchor="end", bold=True)
         drawing.bar(0, y + 22, WIDTH, 15, "grid")
         split = WIDTH * step.evolved / most
-        drawing.bar(0, y + 22, split, 15, "accent")
-        drawing.bar(split, y + 22, WIDTH * step.seeds / most, 15, "seed", tip=f"{step.seeds:,} seeds")
+        if step.evolved:
+            drawing.bar(0, y + 22, split, 15, "accent")
+        if step.seeds:
+            drawing.bar(split, y + 22, WIDTH * step.seeds / most, 15, "seed", tip=f"{step.seeds:,} seeds")
     return drawing
 
 
