@@ -167,10 +167,11 @@ class Reader:
         )
 
     def operation_usage(self) -> list[tuple[Any, ...]]:
-        """Per operation and model: (operation, model, prompt, completion and cached tokens)."""
+        """Per operation and model: (operation, model, prompt, completion and cached tokens, seconds of latency)."""
         return list(
             self.select(
-                """SELECT d.operation, m.name, sum(c.prompt_tokens), sum(c.completion_tokens), sum(c.cached_tokens)
+                """SELECT d.operation, m.name, sum(c.prompt_tokens), sum(c.completion_tokens), sum(c.cached_tokens),
+                sum(c.latency)
                 FROM candidates d JOIN calls c ON c.key IN (d.evolve_call, d.judge_call, d.respond_call)
                 LEFT JOIN models m ON m.id = c.model GROUP BY 1, 2 ORDER BY 1, 2"""
             )

@@ -60,12 +60,6 @@ def _shipped_encoder() -> tuple[Encoder | None, str]:
 
 def facts_of(summary: Summary, recipe: Recipe, reader: Reader) -> Facts:
     """What the report's head and its bill say of a run."""
-    seconds = dict(
-        reader.select(
-            """SELECT d.operation, sum(c.latency) FROM candidates d
-            JOIN calls c ON c.key IN (d.evolve_call, d.judge_call, d.respond_call) GROUP BY 1"""
-        )
-    )
     prices = prices_of(recipe, {part.model for part in summary.roles})
     return Facts(
         name=summary.run.resolve().name,
@@ -83,10 +77,7 @@ def facts_of(summary: Summary, recipe: Recipe, reader: Reader) -> Facts:
         seeds_dropped=summary.seeds_dropped,
         roles=[_role(part, cost(_usage(part), prices[part.model])) for part in summary.roles],
         operations=[
-            OperationUse(
-                use.operation, use.kept, use.dropped, use.tokens,
-                seconds.get("" if use.operation == "(seeds)" else use.operation, 0.0), use.cost,
-            )
+            OperationUse(use.operation, use.kept, use.dropped, use.tokens, use.seconds, use.cost)
             for use in summary.operations
         ],
         left_over=summary.left_over,

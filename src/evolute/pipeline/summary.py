@@ -24,6 +24,8 @@ class OperationUse:
     dropped: int
     tokens: int
     cost: float | None
+    seconds: float = 0.0
+    """The latencies of its calls, added up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +148,16 @@ def _operations(
 ) -> list[OperationUse]:
     tokens: Counter[str] = Counter()
     costs: dict[str, list[float | None]] = {}
-    for operation, model, prompt, completion, cached in reader.operation_usage():
+    seconds: Counter[str] = Counter()
+    for operation, model, prompt, completion, cached, latency in reader.operation_usage():
         tokens[operation] += prompt + completion
+        seconds[operation] += latency
         costs.setdefault(operation, []).append(cost(Usage(prompt, completion, cached=cached), prices.get(model)))
     counts: dict[str, list[int]] = {}
     for (_, operation, reason), count in tally.items():
         counts.setdefault(operation, [0, 0])[1 if reason else 0] += count
     return [
-        OperationUse(name or "(seeds)", kept, gone, tokens[name], _sum(costs.get(name, [])))
+        OperationUse(name or "(seeds)", kept, gone, tokens[name], _sum(costs.get(name, [])), seconds[name])
         for name, (kept, gone) in sorted(counts.items())
     ]
 

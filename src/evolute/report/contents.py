@@ -231,7 +231,7 @@ def _worst(found: Survey, selected: Selected) -> dict[str, list[Shown]]:
             ]  # fmt: skip
     titles = {
         "difficulty": ("Graded easiest", "difficulty {:.3g}"),
-        "quality": ("Ranked last of its lineage", "rank {:.3g}"),
+        "quality": ("Graded worst beside its lineage", "quality {:.3g} of 6"),
     }
     for kind, grades in selected.low_marks.items():
         title, said = titles[kind]

@@ -74,9 +74,7 @@ def read_selection(reader: Reader) -> Selected:
     found.drops = strongest(selection.dropped())
     found.flags = strongest(selection.flags())
     found.difficulty = list(selection.grades("difficulty"))
-    # Rank 1 is the best of its siblings, so the highest is the worst.
-    marks = {"difficulty": 1, "quality": -1}
-    lowest = {kind: _lowest(selection.grades(kind), sign) for kind, sign in marks.items()}
+    lowest = {kind: _lowest(selection.grades(kind)) for kind in ("difficulty", "quality")}
     found.low_marks = {kind: grades for kind, grades in lowest.items() if grades}
     tokens = {kind: list(selection.grades(f"{kind}-tokens")) for kind in ("prompt", "response")}
     found.tokens = {kind: grades for kind, grades in tokens.items() if grades}
@@ -93,9 +91,9 @@ def strongest(findings: Iterable[FindingRow]) -> dict[str, list[FindingRow]]:
     return {reason: lowest[reason].values() for reason, _ in counts.most_common()}
 
 
-def _lowest(grades: Iterable[GradeRow], sign: int) -> list[GradeRow]:
+def _lowest(grades: Iterable[GradeRow]) -> list[GradeRow]:
     lowest = Lowest[GradeRow](_LOOKED_AT)
     for grade in grades:
         if grade.value is not None:
-            lowest.add(sign * grade.value, grade)
+            lowest.add(grade.value, grade)
     return lowest.values()
