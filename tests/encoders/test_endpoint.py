@@ -157,6 +157,17 @@ async def test_encoders_are_opened_by_name():
         open_encoder("tiny", {"tiny": ModelSpec(api="scripted")})
 
 
+def test_the_identity_tells_what_the_name_does_not():
+    plain, fewer = (
+        EndpointEncoder(ModelSpec(base_url="http://a/v1", model="m", extra_body=extra))
+        for extra in ({}, {"dimensions": 64})
+    )
+    assert plain.name == fewer.name
+    assert plain.identity != fewer.identity
+    again = EndpointEncoder(ModelSpec(base_url="http://a/v1", model="m", concurrency=3, retries=9))
+    assert again.identity == plain.identity
+
+
 def test_sentence_transformers_is_asked_for_by_name(monkeypatch):
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)  # as if it were not installed
     with pytest.raises(errors.InputError, match="pip install sentence-transformers"):

@@ -96,6 +96,8 @@ def test_a_folder_of_ones_own(tmp_path):
     encoder = load_static(tmp_path)
     assert encoder.name == str(tmp_path)
     assert encoder.encode(["run"]).tolist() == [[np.float32(0.6), np.float32(0.8)]]
+    np.save(tmp_path / "vectors.npy", np.flipud(np.load(tmp_path / "vectors.npy")))
+    assert load_static(tmp_path).identity != encoder.identity
 
 
 def test_a_folder_that_is_none(tmp_path):

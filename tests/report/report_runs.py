@@ -22,7 +22,7 @@ HOSTILE = (
 class Hashing:
     """A tiny encoder: a direction per word, summed."""
 
-    name = "hashing-test-1"
+    name = identity = "hashing-test-1"
 
     def encode(self, texts):
         vectors = np.zeros((len(texts), 64), dtype=np.float32)

@@ -102,7 +102,7 @@ class Named:
     """An encoder of two numbers: how often the letters a and e come."""
 
     def __init__(self, name="letters"):
-        self.name = name
+        self.name = self.identity = name
 
     def encode(self, texts):
         counts = np.array([[text.count("a"), text.count("e")] for text in texts], dtype=np.float32)

@@ -160,7 +160,7 @@ def test_no_corpus_has_no_neighbours():
 class Broken:
     """An encoder that answers what it is given to answer."""
 
-    name = "broken"
+    name = identity = "broken"
 
     def __init__(self, *answers):
         self.answers = list(answers)

@@ -15,7 +15,12 @@ class Encoder(Protocol):
     """Turns texts into vectors of one length each."""
 
     name: str
-    """What decides the vectors (a model with its version), for reports and for what is remembered."""
+    """What readers call it: a model's name."""
+    identity: str
+    """All that decides the vectors, as text: where it is the same, vectors and what was measured with them still hold.
+
+    The name alone does not do: one model gives other vectors when it is asked for fewer dimensions.
+    """
 
     def encode(self, texts: Sequence[str]) -> NDArray[Any]:
         """A row per text, in order: (texts, dimensions), each of length 1 (all zero for a text without words)."""

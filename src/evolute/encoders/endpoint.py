@@ -64,6 +64,7 @@ class EndpointEncoder:
     def __init__(self, spec: ModelSpec, store: VectorStore | None = None, *, batch: int = BATCH) -> None:
         EmbeddingsHttp(spec)  # raises at once what could only fail later
         self.name = spec.model
+        self.identity = f"{spec.model} {spec.identity.hex()}"
         self.usage = Usage()
         self.calls = 0
         self.dimensions: int | None = None

@@ -32,7 +32,7 @@ class SentenceEncoder:
                 f"the encoder {name_or_path!r} needs sentence-transformers. "
                 f"Install it with: pip install sentence-transformers"
             ) from None
-        self.name = name_or_path
+        self.name = self.identity = name_or_path
         try:
             self._model = library.SentenceTransformer(name_or_path)
         except (OSError, ValueError) as problem:

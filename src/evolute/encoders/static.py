@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from evolute.encoders import Vectors
 from evolute.encoders.wordpiece import WordPieces
 from evolute.errors import InputError
+from evolute.records import tagged_hash
 
 SHIPPED = "evolute-minilm-1"
+_RULES = "static-1"  # of making a vector from the table; another number where the same table gives other vectors
 _AT_ONCE = 100_000  # pieces that are summed at once
 _LONGEST = 32_768  # pieces of a text that are read; what is said after so many changes no direction
 
@@ -33,7 +35,7 @@ class StaticEncoder:
     batched with, on any machine and any number of threads.
 
     Args:
-        name: what decides the vectors.
+        name: what readers call it.
         vocabulary: the pieces, those that continue a word beginning with `##`.
         table: a row per piece, int8, a piece's weight being in its length.
 
@@ -48,6 +50,7 @@ class StaticEncoder:
                 f"it wants int8 with a row per piece"
             )
         self.name = name
+        self.identity = f"{name} {tagged_hash(_RULES, chr(10).join(vocabulary), table.tobytes()).hex()}"
         self.dimensions: int = table.shape[1]
         self._pieces = WordPieces(vocabulary)
         self._table = table.astype(np.int32)

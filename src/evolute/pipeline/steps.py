@@ -94,7 +94,7 @@ class Meant:
 
     def add(self, rows: Sequence[Row]) -> None:
         """Look at the next rows."""
-        self._texts += [f"{row.instruction}\n\n{row.input}" if row.input else row.instruction for row in rows]
+        self._texts += [row.asked for row in rows]
         if len(self._texts) >= MEANT_AT_ONCE:
             self._compare()
 
@@ -167,7 +167,7 @@ def _on_rows(select: Select, tools: Tools) -> list[Step]:
         )
         if (semantic := select.contamination.semantic) is not None:
             least = min(MEANT_FLOOR, semantic)
-            decides = {"corpora": digests, "floor": least, "encoder": tools.encoder.name}
+            decides = {"corpora": digests, "floor": least, "encoder": tools.encoder.identity}
             steps.append(Step("semantic-contamination", decides, lambda: Meant(tools, least)))
     if select.tokens.tokenizer:
         tokenizer = select.tokens.tokenizer
@@ -187,7 +187,7 @@ def _on_pairs(select: Select, tools: Tools) -> list[Step]:
         steps.append(Step("near-duplicates", {"floor": floor}, lambda: Texts(NearDuplicates(floor)), apart=True))
     if duplicates.semantic is not None:
         least = min(SEMANTIC_FLOOR, duplicates.semantic)
-        decides = {"floor": least, "encoder": tools.encoder.name}
+        decides = {"floor": least, "encoder": tools.encoder.identity}
         steps.append(
             Step("semantic-duplicates", decides, lambda: Texts(SemanticDuplicates(tools.encoder, least)), apart=True)
         )
