@@ -198,7 +198,19 @@ class Row:
     reasoning: str | None = None
 
     @property
+    def asked(self) -> str:
+        """The instruction, with its input below it where there is one."""
+        return f"{self.instruction}\n\n{self.input}" if self.input else self.instruction
+
+    @property
+    def context(self) -> str:
+        """What stood before the instruction: system prompt and turns, blank lines between; mostly empty."""
+        if not self.system and not self.history:
+            return ""
+        return "\n\n".join(part for part in (self.system, *(turn.content for turn in self.history)) if part)
+
+    @property
     def prompt(self) -> str:
-        """What the answering model is shown: system prompt, turns before, instruction, input; blank lines between."""
-        before = (self.system, *(turn.content for turn in self.history))
-        return "\n\n".join(part for part in (*before, self.instruction, self.input) if part)
+        """All that the answering model is shown: the context and what is asked."""
+        context = self.context
+        return f"{context}\n\n{self.asked}" if context else self.asked

@@ -290,3 +290,27 @@ def test_what_is_published_names_no_path_and_no_address(run):
         assert "twelve.jsonl" in text
         assert str(run.parent) not in text
         assert "internal.host" not in text
+
+
+def test_a_context_that_rows_share_makes_them_no_duplicates(tmp_path):
+    """A long system prompt, and a conversation of which each turn is a seed; the same words in another context."""
+    system = "You are a patient helper of a small library. " * 30
+    tasks = [
+        "Name three books on bees.",
+        "How is a lost card replaced?",
+        "Write a sign for the reading room.",
+        "Go on.",
+    ]
+    lines = [{"messages": [{"role": "system", "content": system}, {"role": "user", "content": task}]} for task in tasks]
+    lines += [
+        {"messages": [{"role": "user", "content": f"Tell me about {topic}."}, {"role": "assistant", "content": "Gladly."},
+                      {"role": "user", "content": "Go on."}]}
+        for topic in ("bees and what they eat", "cards of the library")
+    ]  # fmt: skip
+    path = tmp_path / "talks.jsonl"
+    path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    run = tmp_path / "run"
+    api.evolve(str(path), out=run, recipe="wizardlm", settings=SCRIPTED | {"evolve.rounds": 0},
+               seeds=api.SeedOptions(every_turn=True))  # fmt: skip
+    selected = api.select(run, settings={"select.duplicates.semantic": 0.95, "select.duplicates.near": 0.7})
+    assert selected.kept == selected.rows == 8

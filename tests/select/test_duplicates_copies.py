@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from evolute.records import Reason
 from evolute.select.copies import Copies, first_of_each
+from evolute.select.duplicates import near_duplicates
 from evolute.select.findings import Pairs
 
 
@@ -61,3 +62,16 @@ def test_the_columns_are_true_pairs_in_order(both):
 def test_the_first_of_each_is_the_first(keys):
     found = first_of_each(np.array(keys, dtype=np.uint64).reshape(-1, 2))
     assert found.tolist() == [keys.index(key) for key in keys]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz")), max_size=12), st.floats(0.7, 1))
+def test_within_groups_is_as_if_each_group_stood_alone(rows, threshold):
+    texts = {"a": "one two three four five six", "b": "one two three four five six seven", "c": "nine ten"}
+    pairs = near_duplicates([texts[text] for text, _ in rows], floor=0.7).within([group for _, group in rows])
+    dropped = {hit.row for hit in pairs.select(threshold).dropped}
+    alone = set()
+    for group in "xyz":
+        members = [row for row, (_, own) in enumerate(rows) if own == group]
+        found = near_duplicates([texts[rows[row][0]] for row in members], floor=0.7).select(threshold).dropped
+        alone |= {members[hit.row] for hit in found}
+    assert dropped == alone

@@ -111,7 +111,7 @@ def asked(row: Row) -> Iterable[Message]:
     if row.system:
         yield Message("system", row.system)
     yield from row.history
-    yield Message("user", f"{row.instruction}\n\n{row.input}" if row.input else row.instruction)
+    yield Message("user", row.asked)
 
 
 def answer(response: str | None) -> list[Message]:

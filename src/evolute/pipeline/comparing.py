@@ -198,7 +198,7 @@ def _look(run: Path, reader: Reader) -> _Looked:
     answers, difficulty = _Sums(), _Sums()
     rows = 0
     for row in reader.dataset():
-        text = f"{row.instruction}\n\n{row.input}" if row.input else row.instruction
+        text = row.asked
         hashes += tagged_hash("compared-1", normalised(text) or text.strip())[:8]
         words.add(row.round, count_words(text))
         if row.response is not None:

@@ -136,7 +136,7 @@ class _Asking:
                     yield partial(self._siblings, answered, "quality", pairs_as_items)
 
     async def _difficulty(self, number: int, row: Row) -> None:
-        messages = self._graders["difficulty"].messages(_asked(row), system=row.system, history=row.history)
+        messages = self._graders["difficulty"].messages(row.asked, system=row.system, history=row.history)
         mark, said, call = await self._ask(messages, row.id, lambda text: parse_mark(text, 1, 10), DIFFICULTIES)
         self.grades.add("difficulty", number, mark, said, call)
 
@@ -154,7 +154,7 @@ class _Asking:
     async def _responses(self, number: int, row: Row) -> None:
         """Ask for further responses, and mark those that are sound against the row's own."""
         texts, calls = [row.response or ""], [b""]
-        asked = _asked(row)
+        asked = row.asked
         before = (*((Message("system", row.system),) if row.system else ()), *row.history)
         role = self._roles["responder"]
         for sample in range(1, self._spec.responses):
@@ -207,10 +207,6 @@ class _Asking:
 
     def _hash(self, tag: str, *place: str | int) -> bytes:
         return tagged_hash(tag, self._recipe.seed, *place)
-
-
-def _asked(row: Row) -> str:
-    return f"{row.instruction}\n\n{row.input}" if row.input else row.instruction
 
 
 async def _work(jobs: Iterator[Job], grades: Grades) -> None:

@@ -12,7 +12,7 @@ import orjson
 
 from evolute.errors import InputError
 from evolute.ledger import FindingRow, Ledger, Reader, SelectionReader, SelectionWriter
-from evolute.records import Reason, Row
+from evolute.records import Reason, Row, tagged_hash
 from evolute.select.copies import Copies
 from evolute.select.findings import Hit, Hits, Pairs
 
@@ -55,42 +55,51 @@ class Step:
 
 @dataclass(slots=True)
 class Table:
-    """What deciding needs to know of each row, without its text: id, lineage, round and operation."""
+    """What deciding needs to know of each row, without its text: id, family, round and operation.
+
+    A family is a lineage, with those of the other turns of the same conversation: rows that are alike by design.
+    """
 
     ids: list[str] = field(default_factory=list)
-    roots: list[int] = field(default_factory=list)
+    families: list[int] = field(default_factory=list)
     rounds: list[int] = field(default_factory=list)
     operations: list[str] = field(default_factory=list)
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Take the next rows; rows of one lineage stand together, as in a dataset."""
+        """Take the next rows; rows of one family stand together, as in a dataset."""
         names: dict[str, str] = {}
         for row in rows:
-            root = self.roots[-1] if self.roots else 0
-            self.roots.append(root + (row.root != self._last))
-            self._last = row.root
+            family = (row.source, row.line) if row.line else row.root
+            number = self.families[-1] if self.families else 0
+            self.families.append(number + (family != self._last))
+            self._last = family
             self.ids.append(row.id)
             self.rounds.append(row.round)
             self.operations.append(names.setdefault(row.operation, row.operation))
 
-    _last: str = ""
-    """The root of the last row."""
+    _last: str | tuple[str, int] = ""
 
 
 class Texts:
-    """A measurer of prompts: rows in, texts on to what looks for duplicates."""
+    """A measurer of what is asked: rows in, texts on to what looks for duplicates.
+
+    Only rows with the same context count as like: "Go on." after two conversations is twice another question, and a
+    long system prompt that all rows share makes none of them like another.
+    """
 
     def __init__(self, inner: Any) -> None:  # noqa: ANN401 - whichever class of select has add(texts) and pairs()
         self._inner = inner
+        self._contexts: list[bytes] = []
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Look at the prompts of the next rows."""
-        self._inner.add([row.prompt for row in rows])
+        """Look at the next rows."""
+        self._inner.add([row.asked for row in rows])
+        self._contexts += [tagged_hash("context-1", context) if (context := row.context) else b"" for row in rows]
 
     def found(self) -> Hits | Pairs:
         """The pairs."""
         pairs: Pairs = self._inner.pairs()
-        return pairs
+        return pairs.within(self._contexts) if any(self._contexts) else pairs
 
 
 class Rows:

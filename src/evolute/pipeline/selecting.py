@@ -154,7 +154,7 @@ def decide(select: Select, table: Table, found: Mapping[str, Hits | Pairs]) -> t
         threshold, drops, flagged = _terms(select, name)
         if isinstance(result, Pairs):
             across = name == "duplicates" or select.duplicates.within_lineage
-            pairs = result if across else result.between(table.roots)
+            pairs = result if across else result.between(table.families)
             drop(name, pairs.select(threshold, gone=dropped))
         else:
             drop(name, result.select(threshold, gone=dropped, reasons=drops))

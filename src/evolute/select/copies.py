@@ -47,6 +47,27 @@ class Copies(Pairs):
         columns = self.earlier[keep], self.later[keep], self.score[keep]
         return Copies(self.reason, self.count, self.floor, *columns, self.first, self.links, codes)
 
+    def within(self, groups: Sequence[Any] | NDArray[Any]) -> Copies:
+        """Only the pairs of rows of the same group: each class falls into one for each group that it has rows of."""
+        codes = np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)
+        first = first_of_each(np.stack([self.first, codes], axis=1).astype(np.uint64))
+        heads: dict[int, dict[int, int]] = {}
+        for head in np.unique(first).tolist():
+            heads.setdefault(int(self.first[head]), {})[int(codes[head])] = head
+        rows = zip(self.links.earlier.tolist(), self.links.later.tolist(), self.links.score.tolist(), strict=True)
+        links = sorted(
+            (max(head, heads[later][code]), min(head, heads[later][code]), score)
+            for earlier, later, score in rows
+            for code, head in heads[earlier].items()
+            if code in heads[later]
+        )
+        later, earlier, score = zip(*links, strict=True) if links else ((), (), ())
+        pairs = Pairs(
+            self.reason, self.count, self.floor,
+            np.array(earlier, dtype=np.int64), np.array(later, dtype=np.int64), np.array(score, dtype=np.float32),
+        )  # fmt: skip
+        return Copies.of(first, pairs)
+
     def select(self, threshold: float, *, gone: Collection[int] = ()) -> Selection:
         """Go through the rows in order, and drop each that is like an earlier one which is kept.
 

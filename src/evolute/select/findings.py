@@ -97,6 +97,12 @@ class Pairs:
         keep = codes[self.earlier] != codes[self.later]
         return Pairs(self.reason, self.count, self.floor, self.earlier[keep], self.later[keep], self.score[keep])
 
+    def within(self, groups: Sequence[Any] | NDArray[Any]) -> Pairs:
+        """Only the pairs of rows of the same group (the same conversation before them, say)."""
+        codes = np.unique(np.asarray(groups), return_inverse=True)[1]
+        keep = codes[self.earlier] == codes[self.later]
+        return Pairs(self.reason, self.count, self.floor, self.earlier[keep], self.later[keep], self.score[keep])
+
     def select(self, threshold: float, *, gone: Collection[int] = ()) -> Selection:
         """Go through the rows in order, and drop each that is like an earlier one which is kept.
 

@@ -55,12 +55,12 @@ def parse_marks(text: str, count: int, low: float, high: float) -> list[float] |
 
 def instructions_as_items(rows: Sequence[Row]) -> str:
     """Instructions, numbered from 1, for a grader to compare."""
-    return _numbered("Question", (_asked(row) for row in rows))
+    return _numbered("Question", (row.asked for row in rows))
 
 
 def pairs_as_items(rows: Sequence[Row]) -> str:
     """Instructions with their responses, numbered from 1."""
-    return _numbered("Question", (f"{_asked(row)}\n\n#Response#\n{row.response or ''}" for row in rows))
+    return _numbered("Question", (f"{row.asked}\n\n#Response#\n{row.response or ''}" for row in rows))
 
 
 def responses_as_items(responses: Iterable[str]) -> str:
@@ -75,10 +75,6 @@ def shown_reply(text: str | None) -> str:
 
 def _numbered(kind: str, texts: Iterable[str]) -> str:
     return "\n\n".join(f"#{kind} [{number}]#\n{text}" for number, text in enumerate(texts, 1))
-
-
-def _asked(row: Row) -> str:
-    return f"{row.instruction}\n\n{row.input}" if row.input else row.instruction
 
 
 def _json_mark(text: str) -> str:
