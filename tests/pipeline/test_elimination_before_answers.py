@@ -89,15 +89,35 @@ def test_a_child_that_another_lineage_has_is_dropped_where_that_is_wanted(tmp_pa
     assert grow(tmp_path / "b", recipe_with(), seeds, lambda _: SAME).count("responder") == 3
 
 
+def words_of(request):
+    """A model with few things to say: lineages meet all the time."""
+    number = request.draw % 5
+    return f"Say in order how warmth moves through a house that has {number} rooms and {number + 3} windows."
+
+
 def test_a_resumed_run_keeps_the_verdicts_that_it_reached(tmp_path):
-    """The second lineage reached its verdict first, was not finished, and is taken up again after the first."""
-    seeds = [Seed(f"Say how warmth moves in a house with {n} rooms.", response="It does.") for n in range(2)]
-    recipe = recipe_with(duplicates=True)
-    grow(tmp_path, recipe, seeds, lambda _: SAME)
-    with Reader(tmp_path) as reader:
-        before = [(row.id, row.reason, row.evidence) for row in reader.candidates()]
-        seen = Remembered(reader)
-        rows = [row for row in reader.candidates() if row.round]
-        found = [seen.find(tuple(row[:4]), row.id, row.instruction) for row in rows]
-    assert [finding and finding.reason for finding in found] == [None, Reason.DUPLICATE]
-    assert len(before) == 4
+    """Lineages are stopped after each number of verdicts, and taken up again with other ones around them."""
+    seeds = [Seed(f"Say how warmth moves in a house with {n} doors.", response="It does.") for n in range(5)]
+    recipe = recipe_with(duplicates=True, branches=2, rounds=2)
+    grow(tmp_path / "whole", recipe, seeds, words_of)
+    with Reader(tmp_path / "whole") as reader:
+        verdicts = len(list(reader.candidates()))
+    for stop in range(1, verdicts, 3):
+        run = tmp_path / str(stop)
+        grow(run, recipe, seeds, words_of)
+        with Ledger(run) as ledger:  # what a kill leaves: the first verdicts, in the order in which they were reached
+            ledger.transact(lambda db: db.execute("DELETE FROM lineages"))
+            ledger.transact(
+                lambda db, stop=stop: db.execute(
+                    """DELETE FROM candidates WHERE (seed, round, slot, attempt) NOT IN
+                    (SELECT seed, round, slot, attempt FROM candidates ORDER BY -seed, round, slot LIMIT ?)""",
+                    (stop,),
+                )
+            )
+            before = {tuple(row[:4]): row for row in ledger.reader.candidates()}
+        grow(run, recipe, seeds, words_of)
+        with Reader(run) as reader:
+            after = {tuple(row[:4]): row for row in reader.candidates()}
+        assert {place: after.get(place) for place in before} == before
+        assert api.verify(run).ok, api.verify(run).problems
+        assert api.replay(run).ok

@@ -1,7 +1,7 @@
 """Instructions that other lineages have kept: an opt-in look for duplicates before an answer is paid for.
 
-Which of two equal instructions comes first depends on timing. So what was found is taken from the ledger whenever it is
-there, and a replay, a verify and a resumed run come to the verdict that was reached.
+Which of two equal instructions comes first depends on timing. So a verdict that the ledger holds, for or against, is
+taken from there and never reached again: a replay, a verify and a resumed run come to what was decided.
 """
 
 from __future__ import annotations
@@ -43,14 +43,21 @@ class Remembered:
             WHERE d.reason IS NULL AND d.round > 0 ORDER BY d.seed, d.round, d.slot, d.attempt"""
         ):
             self.keep(instruction_name(id_), text)
-        self._before = Verdicts(reader)
+        # Only lineages that are not finished are grown again.
+        self._kept: set[Place] = set(
+            reader.select(
+                """SELECT seed, round, slot, attempt FROM candidates WHERE reason IS NULL AND round > 0
+                AND seed NOT IN (SELECT seed FROM lineages WHERE why IS NULL)"""
+            )
+        )
+        self._dropped = Verdicts(reader)
 
     def find(self, place: Place, id_: bytes, text: str) -> Finding | None:
         """The verdict that the ledger holds, or a new one."""
-        if (before := self._before.find(place, id_, text)) is not None:
+        if (before := self._dropped.find(place, id_, text)) is not None:
             return before
         first = self._first.get(_key(text))
-        if first is None or first == instruction_name(id_):
+        if place in self._kept or first is None or first == instruction_name(id_):
             return None
         return Finding(Reason.DUPLICATE, {"of": first})
 
