@@ -22,8 +22,8 @@ GSM8K = Path(__file__).resolve().parents[2] / "../shared/data/gsm8k/test.jsonl"
 SAME = "Explain in plain words how a heat pump moves warmth from a cold garden into a warm house in winter."
 
 
-def grow(run, recipe, seeds, rule):
-    """Grow lineages one after the other on a scripted model; what was asked, by role."""
+def grow(run, recipe, seeds, rule, at_once=False):
+    """Grow lineages one after the other, or all at once, on a scripted model; what was asked, by role."""
     asked = []
 
     def noting(request):
@@ -45,8 +45,12 @@ def grow(run, recipe, seeds, rule):
                 ledger.judge(row, verbatim=verbatim)
 
             setting = make_setting(recipe, craft, dict.fromkeys(recipe.models, model), emit, seen)
-            for position, seed in ledger.reader.seeds():
-                await Lineage(setting, position, seed).grow()
+            growing = [(position, Lineage(setting, position, seed).grow()) for position, seed in ledger.reader.seeds()]
+            if at_once:
+                await asyncio.gather(*(lineage for _, lineage in growing))
+            for position, lineage in growing:
+                if not at_once:
+                    await lineage
                 ledger.finish(position)
             ledger.flush()
 
@@ -104,7 +108,7 @@ def test_a_resumed_run_keeps_the_verdicts_that_it_reached(tmp_path):
         verdicts = len(list(reader.candidates()))
     for stop in range(1, verdicts, 3):
         run = tmp_path / str(stop)
-        grow(run, recipe, seeds, words_of)
+        grow(run, recipe, seeds, words_of, at_once=True)  # equal ones pass side by side
         with Ledger(run) as ledger:  # what a kill leaves: the first verdicts, in the order in which they were reached
             ledger.transact(lambda db: db.execute("DELETE FROM lineages"))
             ledger.transact(
