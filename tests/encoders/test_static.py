@@ -68,6 +68,42 @@ def test_what_means_the_same_is_near_and_what_does_not_is_far(encoder):
     assert bread @ loaf > 0.5 > 0.3 > bread @ stocks
 
 
+FOREIGN = {
+    "Korean": ("바다의 조수가 왜 생기는지 아이에게 설명해 주세요.", "두 정수를 더하는 파이썬 함수를 작성하세요."),
+    "Russian": ("Объясни ребёнку, почему бывают приливы.", "Напиши функцию, которая складывает два целых числа."),
+    "Arabic": ("اشرح لطفل لماذا يحدث المد والجزر في البحر.", "اكتب دالة تجمع عددين صحيحين."),
+    "Hindi": ("बच्चे को समझाइए कि समुद्र में ज्वार क्यों आता है।", "दो पूर्णांकों को जोड़ने वाला फ़ंक्शन लिखिए।"),
+    "Greek": ("Εξήγησε σε ένα παιδί γιατί υπάρχουν παλίρροιες.", "Γράψε μια συνάρτηση που προσθέτει αριθμούς."),
+    "Chinese": ("请向孩子解释大海为什么会有潮汐。", "编写一个将两个整数相加的函数。"),
+    "Japanese": ("海の潮の満ち引きがなぜ起こるのか説明してください。", "二つの整数を足す関数を書いてください。"),
+}
+READ = (
+    "Erkläre einem Kind, warum es im Meer Gezeiten gibt.",
+    "Écris une fonction qui additionne deux entiers.",
+    "Bir arkadaşına doğum günü mektubu yaz.",
+    "Explain the word 'кошка' in English to a beginner.",
+    "def add(a, b):\n    return a + b",
+    "num1 = 10, num2 = 12",
+    "x, y = 3, 7",
+    "SELECT name, COUNT(*) FROM t GROUP BY name;",
+)
+
+
+@pytest.mark.parametrize("language", FOREIGN)
+def test_unrelated_texts_in_a_script_that_it_cannot_read_are_not_alike(encoder, language):
+    before = encoder.unread
+    first, second = encoder.encode(FOREIGN[language])
+    assert first @ second < 0.5
+    assert encoder.unread == before + 2
+
+
+@pytest.mark.parametrize("text", READ)
+def test_what_it_can_read_keeps_its_vector(encoder, text):
+    before = encoder.unread
+    assert encoder.encode([text]).any()
+    assert encoder.unread == before
+
+
 def test_a_language_is_told_from_another_by_its_signs(encoder):
     plain, plus = encoder.encode(["Write a C program that sorts.", "Write a C++ program that sorts."])
     assert plain @ plus < 0.9999
