@@ -1,7 +1,9 @@
 """The encoder behind an endpoint, and the opening of encoders by name."""
 
 import asyncio
+import queue
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -104,6 +106,50 @@ async def test_an_endpoint_that_fails_half_way_leaves_what_was_paid_for():
         vectors = await encode(encoder_of(server, store, concurrency=1), TEXTS)
     assert [text for batch in answered for text in batch] == TEXTS  # none was asked for twice
     assert vectors.any(axis=1).all()
+
+
+@pytest.mark.parametrize(
+    ("store", "said"),
+    [(Remembered(), "vectors that came are kept.* same command"), (None, "Nothing remembers .* again from the start")],
+)
+async def test_an_endpoint_that_breaks_half_way_says_what_to_do(store, said):
+    answered = []
+
+    def rule(body):
+        if len(answered) == 2:
+            return web.json_response({"error": {"message": "boom"}}, status=500)
+        answered.append(body)
+        return embeddings_body(body)
+
+    async with LoopbackServer(rule) as server:
+        with pytest.raises(
+            errors.EndpointGone, match=rf"encoder 'm' at {server.base_url}.*after 0 retries.*boom.*{said}"
+        ):
+            await encode(encoder_of(server, store, concurrency=1, retries=0), TEXTS)
+    if store is not None:
+        assert len(store) == 2 * BATCH
+
+
+def test_it_is_called_where_an_event_loop_runs():
+    async def cell(base_url, store):
+        return EndpointEncoder(ModelSpec(base_url=base_url, model="m"), store).encode(TEXTS)
+
+    store, addresses, ended = Remembered(), queue.Queue(), threading.Event()
+
+    async def serve():
+        async with LoopbackServer() as server:
+            addresses.put(server.base_url)
+            await asyncio.to_thread(ended.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        vectors = asyncio.run(cell(addresses.get(timeout=30), store))
+    finally:
+        ended.set()
+        thread.join()
+    assert vectors.any(axis=1).all()
+    assert len(store) == len(TEXTS)
 
 
 async def test_another_dimension_half_way_is_an_error_and_is_not_kept():

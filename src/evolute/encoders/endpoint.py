@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
 
 from evolute.encoders import Vectors
-from evolute.errors import BadReply, EvoluteError, RequestRejected
+from evolute.errors import BadReply, CallFailed, EndpointGone, EvoluteError, RequestRejected, Stopped
 from evolute.models.embeddings import Embeddings, EmbeddingsHttp, embeddings_request
 from evolute.models.pacing import Paced
 from evolute.recipe import ModelSpec
@@ -27,7 +28,7 @@ class VectorStore(Protocol):
     """Where vectors are remembered, so that none is paid for twice.
 
     Keys are 16 bytes; values are a vector of length 1 as little-endian float32. Both methods are called from the
-    thread that called `encode`.
+    thread that called `encode`, or, where an event loop runs in it, `put` from another while that one waits.
     """
 
     def get(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
@@ -71,11 +72,13 @@ class EndpointEncoder:
         self._spec, self._store, self._batch = spec, store, batch
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """A row per text, in order, each of length 1. Not to be called where an event loop runs (use a thread).
+        """A row per text, in order, each of length 1.
+
+        It may be called where an event loop runs (in a notebook, say), which then waits.
 
         Raises:
-            EndpointError: the endpoint cannot serve, or gave vectors that fit neither the texts nor each other.
-            CallFailed: a request failed more often than `retries` allows.
+            EndpointError: the endpoint cannot serve, failed more often than `retries` allows, or gave vectors that
+                fit neither the texts nor each other.
             RequestRejected: the endpoint does not take one of the texts.
         """
         sent = [text.strip()[:LONGEST] for text in texts]
@@ -88,16 +91,33 @@ class EndpointEncoder:
                 found[key] = self._fitting(np.frombuffer(raw, dtype="<f4").astype(np.float32))
         missing = [(key, text) for key, text in wanted.items() if key not in found]
         if missing:
-            asyncio.run(self._ask(missing, found))
+            self._answered(missing, found)
         vectors = np.zeros((len(texts), self.dimensions or 0), dtype=np.float32)
         for row, key in enumerate(keys):
             if key:
                 vectors[row] = found[key]
         return vectors
 
-    async def _ask(self, missing: list[tuple[bytes, str]], found: dict[bytes, Vectors]) -> None:
-        batches = (missing[start : start + self._batch] for start in range(0, len(missing), self._batch))
+    def _answered(self, missing: list[tuple[bytes, str]], found: dict[bytes, Vectors]) -> None:
+        """Ask for what is missing, on a thread of its own where this one has a running loop."""
         problems: list[EvoluteError] = []
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            asyncio.run(self._ask(missing, found, problems))
+            return
+        with ThreadPoolExecutor(1, "evolute-encode") as pool:
+            future = pool.submit(lambda: asyncio.run(self._ask(missing, found, problems)))
+            try:
+                future.result()
+            except KeyboardInterrupt:
+                problems.append(Stopped("interrupted"))  # no other request begins; those in flight are kept
+                raise
+
+    async def _ask(
+        self, missing: list[tuple[bytes, str]], found: dict[bytes, Vectors], problems: list[EvoluteError]
+    ) -> None:
+        batches = (missing[start : start + self._batch] for start in range(0, len(missing), self._batch))
         async with EmbeddingsHttp(self._spec) as http:
             paced = Paced(http, self._spec)
             workers = min(self._spec.concurrency or AT_ONCE, -(-len(missing) // self._batch))
@@ -127,8 +147,20 @@ class EndpointEncoder:
                         status=problem.status,
                     )
                 )
+            except CallFailed as problem:
+                problems.append(EndpointGone(self._obituary(problem)))
             except EvoluteError as problem:
                 problems.append(problem)
+
+    def _obituary(self, problem: CallFailed) -> str:
+        kept = (
+            "The vectors that came are kept" if self._store is not None else "Nothing remembers the vectors that came"
+        )
+        on = "run the same command to go on with the rest" if self._store is not None else "encode again from the start"
+        return (
+            f"the encoder {self.name!r} at {self._spec.base_url} failed after "
+            f"{self._spec.retries} retries: {str(problem).rstrip('.')}. {kept}; when the endpoint serves again, {on}."
+        )
 
     def _kept(self, batch: list[tuple[bytes, str]], answer: object) -> dict[bytes, Vectors]:
         """The vectors of an answer, counted and remembered."""
