@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -37,6 +38,14 @@ _PLUGINS = {
     "telegram_token.TelegramBotTokenDetector": (),
     "twilio.TwilioKeyDetector": (),
 }
+# Of these, the group in the pattern is the secret; of all others, the match is, and a group no more than its kind.
+_IN_A_GROUP = frozenset({"AWS Access Key", "Basic Auth Credentials", "NPM tokens"})
+# Patterns of detect-secrets that look through the rest of a line from each place in a text that loops, with a limit.
+_LIMITED = {
+    "JSON Web Token": re.compile(r"eyJ[A-Za-z0-9_=-]{1,2000}+\.[A-Za-z0-9_=-]++\.?"),
+    "NPM tokens": re.compile(r"/:_authToken=\s*+(npm_\S+|[A-Fa-f0-9-]{36})"),
+    "OpenAI Token": re.compile(r"sk-[A-Za-z0-9_-]{0,200}[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}"),
+}
 LONG_TOKEN = 20
 """Keys and tokens have at least so many characters without a space."""
 _NOT_DIGITS = bytes(code for code in range(256) if code not in range(48, 58))
@@ -56,10 +65,11 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _KEY_BODY = re.compile(
-    r"PRIVATE KEY(?: BLOCK)?-----(?:\s|\\n){1,4}(?:[\w-]{1,40}: .{1,80}(?:\s|\\n){1,4}){0,3}[A-Za-z0-9+/=]{24}"
+    r"PRIVATE KEY(?: BLOCK)?-----(?:\s|\\n){1,4}+"
+    r"(?:[\w-]{1,40}+: (?>.{1,80}?(?:\n|\\n))(?:\s|\\n){0,3}+){0,3}+[A-Za-z0-9+/=]{24}"
     r"|PuTTY-User-Key-File-2: \S"
 )
-_EMAIL = re.compile(r"(?<![\w.+-])([\w][\w.+-]{0,63})@((?:[\w-]+\.)+[A-Za-z]{2,24})(?![\w@])")
+_EMAIL = re.compile(r"(?<![\w.+-])([\w][\w.+-]{0,63})@((?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24})(?![\w@])")
 _NOBODY = re.compile(
     r"(?:your|my|some|the|first|last|user|name|email|e-mail|mail|info|contact|support|sales|help|admin|office|hello|press|team|service|hr"
     r"|no-?reply|do-?not-?reply|someone|somebody|anyone|nobody|me|you|test|foo|bar|abc|xyz|alice|bob|john|jane|jdoe|a|b|x|user\w*"
@@ -157,7 +167,8 @@ def _secret_finder() -> Callable[[str], Iterator[_Found]]:
         for plugin, signs in plugins:
             if signs and not any(sign in text for sign in signs):
                 continue
-            for value in {value for line in lines for value in plugin.analyze_string(line)}:
+            # In the order of the text, not of a set: the same row gives the same evidence in every process.
+            for value in dict.fromkeys(value for line in lines for value in _matches(plugin, line)):
                 if _is_secret(value, text):
                     yield Reason.SECRET, plugin.secret_type, _masked(value)
         if any(sign in text for sign in _NEWER_SIGNS):
@@ -167,6 +178,24 @@ def _secret_finder() -> Callable[[str], Iterator[_Found]]:
                 )
 
     return find
+
+
+def _matches(plugin: Any, line: str) -> Iterator[str]:  # noqa: ANN401 - untyped library
+    """The secrets in a line. `analyze_string` would give any group in place of the match: "ghp" for a GitHub token."""
+    kind = plugin.secret_type
+    limited = _LIMITED.get(kind)
+    for pattern in [limited] if limited else plugin.denylist:
+        for found in pattern.finditer(line):
+            value = found[(found.lastindex or 0) if kind in _IN_A_GROUP else 0]
+            if kind != "JSON Web Token" or _is_json_token(plugin, value):
+                yield value
+
+
+def _is_json_token(plugin: Any, value: str) -> bool:  # noqa: ANN401 - untyped library
+    try:
+        return bool(plugin.is_formally_valid(value))
+    except RecursionError:  # arrays within arrays: it reads what is in the token
+        return False
 
 
 def _is_secret(value: str, text: str) -> bool:
@@ -198,10 +227,11 @@ def _number_finder() -> Callable[[str], Iterator[_Found]]:
         return valid(number) and kind_of(number) not in nobodys and not _is_made_up(re.sub(r"\D", "", text))
 
     def find(text: str) -> Iterator[_Found]:
+        speaks_of_cards = cache(partial(_OF_CARDS.search, text))  # asked of each number, and of few texts
         for found in _DIGITS.finditer(text):
             value = found[0].strip()
             digits = re.sub(r"\D", "", value)
-            if _CARD.fullmatch(value) and luhn(digits) and not _is_example(digits) and _OF_CARDS.search(text):
+            if _CARD.fullmatch(value) and luhn(digits) and not _is_example(digits) and speaks_of_cards():
                 yield Reason.PERSONAL_DATA, "card number", f"…{digits[-2:]}"
             elif telephone(value):
                 yield Reason.PERSONAL_DATA, "telephone number", f"…{digits[-2:]}"

@@ -21,7 +21,7 @@ Rule = Callable[[Exchange], Iterable[Finding]]
 _PRIVATE = frozenset({Reason.PERSONAL_DATA, Reason.SECRET})
 _SHOW_TEXT = frozenset({Reason.RESPONSE_TRUNCATED, Reason.REPETITION})
 
-VERSION = 1
+VERSION = 2
 """Raised with every change by which a rule can find something else: what a run has measured before is then stale."""
 
 
