@@ -16,8 +16,11 @@ _DO = (
     r"|support|access|browse|determine|predict|discuss|perform|view|open|recommend|offer|share|respond|process|translate"
     r"|display|execute|participate|write|produce|accurately|directly|physically)\b"
 )
+# Models loop, so what may stand before a refusal must not match itself in two ways: each match would double the next.
+_GREETS = r"(?:(?:oh|unfortunately|well|hello|hi)\W++)*+"
 _REFUSES = re.compile(
-    r"\W*(?:(?:oh|unfortunately|well|hello|hi|thank\s+you[^.!\n]{0,60}|as\s+an?\s+(?:ai|(?:large\s+)?language)\b[^,.\n]{0,30})\W+)*(?:"
+    rf"\W*+{_GREETS}(?:thank\s+you[^.!\n]{{0,60}}\W++{_GREETS})?"
+    rf"(?:as\s+an?\s+(?:ai|(?:large\s+)?language)\b[^,.\n]{{0,30}}\W++{_GREETS})?(?:"
     rf"i\s+(?:can(?:['’]t|not|\s+not)|could\s?n['’]?o?t|won['’]t|will\s+not)\s+{_DO}"
     rf"|i(?:['’]m|\s+am)\s+(?:unable|not\s+(?:able|capable|comfortable|allowed|permitted))\s+(?:to\s+|of\s+|with\s+)"
     r"|i\s+(?:do\s+not|don['’]t)\s+(?:have\s+(?:the\s+(?:ability|capability)|access\s+to)|feel\s+comfortable)\b"

@@ -27,7 +27,7 @@ _NO_TABLE = re.compile(
     r"\b(?:periodic|sql|database|html|pivot|hash|lookup|symbol|dinner|dining|coffee|a|this|the)\s+table\s+(?:named|called|with)|\b(?:rows?|records?|columns?|insert|update|fields?|data\s?base|mysql)\b"
     r"|\b(?:periodic|database|dinner|dining|the|this|each|css|sql|hash)\s+table\b"
 )
-_IS_TABLE = re.compile(r"\|.*\||\t|<t[rd]\b|<table|[│┃]|\S {2,}\S+.* {2,}\S|^[^,\n]+(?:,[^,\n]+){1,}$", re.MULTILINE)
+_IS_TABLE = re.compile(r"\|.*\||\t|<t[rd]\b|<table|[│┃]|\S {2,}+\S.*  \S|^[^,\n]+(?:,[^,\n]+){1,}$", re.MULTILINE)
 _LISTS = re.compile(
     r"\b(?:in|as|into|using|with|use|give|make|create|provide|write|list)\s+(?:\w+\s+){0,3}?(?:(?P<numbered>numbered\s+list)"
     r"|bullet(?:ed)?[\s-]+(?:points?|lists?|form(?:at)?)|bullets)\b"

@@ -10,9 +10,9 @@ from evolute.text.words import normalised
 
 _QUOTES = (('"', '"'), ("“", "”"), ("«", "»"), ("„", "“"), ("「", "」"), ("`", "`"), ("**", "**"))
 # A fence around the whole; one that names a programming language holds code, which is the instruction's own.
-_FENCE = re.compile(r"(```+|~~~+)[ \t]*(?:text|txt|plain|plaintext|markdown|md|prompt)?[ \t]*\n(.*?)\n?\1", re.DOTALL)
+_FENCE = re.compile(r"(```+|~~~+)[ \t]*+(?:text|txt|plain|plaintext|markdown|md|prompt)?[ \t]*+\n(.*?)\n?\1", re.DOTALL)
 _GIVEN = re.compile(r"[\s#*]*given\s+prompt[\s#*]*[:：]?", re.IGNORECASE)
-_REWRITTEN = re.compile(r"\n[\s#*]*(?:rewritten|created)\s+prompt[\s#*]*[:：]?\s*", re.IGNORECASE)
+_REWRITTEN = re.compile(r"\n(?:[^\S\n]|[#*])*+(?:rewritten|created)\s+prompt[\s#*]*[:：]?\s*", re.IGNORECASE)
 _EDGES = " \t\r\n\ufeff\u200b"
 
 
@@ -39,10 +39,13 @@ def clean_instruction(text: str, *, parent: str = "") -> str | Finding:
 
 def _without_frame(text: str, parent: str) -> str:
     """Without what stands before and after the prompt."""
-    for pattern in (lexicon.MARKER, lexicon.PREAMBLE):
-        # An empty rest means that the phrase was all there is: then it is left for the rules to judge.
-        if (match := pattern.match(text)) and match.end() < len(text) and not pattern.match(parent):
-            text = text[match.end() :]
+    before = ""
+    while text != before:  # here rather than in the caller, which would search all of a looping text for each marker
+        before = text
+        for pattern in (lexicon.MARKER, lexicon.PREAMBLE):
+            # An empty rest means that the phrase was all there is: then it is left for the rules to judge.
+            if (match := pattern.match(text)) and match.end() < len(text) and not pattern.match(parent):
+                text = text[match.end() :]
     if (match := lexicon.TRAILER.search(text)) and match.start() and not lexicon.TRAILER.search(parent):
         text = text[: match.start()].rstrip()
     return text
@@ -50,7 +53,8 @@ def _without_frame(text: str, parent: str) -> str:
 
 def _without_echo(text: str, parent: str) -> str:
     """Without a copy of the parent under its own marker, followed by the output marker."""
-    given, marker = _GIVEN.match(text), _REWRITTEN.search(text)
+    given = _GIVEN.match(text)
+    marker = _REWRITTEN.search(text) if given else None
     if not given or not marker or normalised(text[given.end() : marker.start()]) != normalised(parent):
         return text
     return text[marker.end() :]

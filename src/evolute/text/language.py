@@ -29,7 +29,8 @@ _PATTERNS = {name: re.compile(f"[{ranges}]") for name, ranges in _SCRIPTS.items(
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
 # Code, markup, addresses and quoted samples say little about the language around them.
 _NOT_PROSE = re.compile(
-    r"```.*?(?:```|\Z)|`[^`\n]*`|<[^<>\n]{1,200}>|https?://\S+|[\w.-]+@\S+|[A-Za-z_]\w*\(|\S*[_=/\\]\S*", re.DOTALL
+    r"```.*?(?:```|\Z)|`[^`\n]*`|<[^<>\n]{1,200}>|https?://\S+|[\w.-]{1,64}+@\S+|[A-Za-z_]\w{0,80}\(|[^\s_=/\\]{0,200}+[_=/\\]\S*",
+    re.DOTALL,
 )
 # Words that are common in English and are no words, or rare ones, of the other languages that are written in ASCII.
 _ENGLISH = frozenset(

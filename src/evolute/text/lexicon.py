@@ -11,7 +11,7 @@ import re
 _MADE = (
     r"(?:re-?written|re-?phrased|revised|updated|modified|improved|evolved|refined|enhanced|created|expanded|new|final)"
 )
-_HARDER = r"(?:more\s+\w+|harder|tougher|deeper|rarer|slightly\s+\w+\s*\w*)"
+_HARDER = r"(?:more\s+\w+|harder|tougher|deeper|rarer|slightly\s+\w++(?:\s+\w*)?)"
 _THING = r"(?:prompt|instruction|question|task|version|request|rewrite)"
 _OPENER = r"(?:sure(?:\s+thing)?|certainly|of\s+course|absolutely|okay|ok|alright|great|understood|no\s+problem)"
 
@@ -37,7 +37,7 @@ PREAMBLE = re.compile(
 """A line that hands the prompt over: "Sure! Here is the rewritten prompt:"."""
 
 TRAILER = re.compile(
-    r"\n\s*[(\[*_]*(?:"
+    r"\n[^\S\n]*+[(\[*_]*+(?:"
     r"(?:note|explanation|reasoning|rationale|changes(?:\s+made)?|comment)\s*:[*_]*"
     rf"(?=.{{0,400}}?\b(?:{_MADE}|prompt|original|added|version)\b)"
     rf"|th(?:is|e)\s+(?:(?:{_MADE}|above|resulting|original)\s+)+{_THING}\b"
@@ -76,7 +76,7 @@ COMMENTARY = re.compile(
 """A text that talks about the prompt from its first words."""
 
 SCAFFOLD = re.compile(
-    r"#+\s*(?:given|re-?written|created|new|original|final)\s+prompt\s*#*"
+    r"#(?<!##)#*+\s*+(?:given|re-?written|created|new|original|final)\s+prompt\s*#*"
     r"|\b(?:given|re-?written|created)[\s_-]+prompts?\b"
     r"|\bprompt\s+(?:re-?writer|creator)\b"
     r"|#\s*(?:end\s+of\s+)?conversation\s*#"
@@ -129,9 +129,9 @@ REPLY = re.compile(
 """How a reply begins, and an instruction does not."""
 
 ANSWER_BLOCK = re.compile(
-    r"(?:^|\n)[ \t#*_]*(?:(?:the\s+|correct\s+|final\s+|sample\s+|possible\s+|my\s+)*(?:answer|response|solution)"
-    r"|assistant|r[ée]ponse|antwort|respuesta|risposta|resposta|答案|回答)[ \t]*[*_#]*[ \t]*[:：][*_]*[ \t]*"
-    r"(?=\n?[ \t]*[^\s<\[{(_.…\-?\"'“])"
+    r"(?:^|\n)[ \t#*_]*(?:(?:the\s+|correct\s+|final\s+|sample\s+|possible\s+|my\s+){0,4}+(?:answer|response|solution)"
+    r"|assistant|r[ée]ponse|antwort|respuesta|risposta|resposta|答案|回答)[ \t]*+[*_#]*+[ \t]*+[:：][*_]*[ \t]*+"
+    r"(?=\n?[ \t]*+[^\s<\[{(_.…\-?\"'“])"
     r"(?P<answer>\n?[^\n]*)",
     re.IGNORECASE,
 )
@@ -163,11 +163,11 @@ _VERBS = "|".join(
 _QUESTION = "what|which|who|whom|whose|why|how|is|are|was|were|do|does|did|can|could|would|should|has|have"
 
 ASKS_AT_ONCE = re.compile(
-    rf"\W*(?:(?:hi|hello|hey|so|now|ok|okay|as\s+an?\s+\w+)\W+)?(?:{_QUESTION}|when|where|{_VERBS}|need|given|using|if)\b",
+    rf"\W*+(?:(?:hi|hello|hey|so|now|ok|okay|as\s+an?\s+\w+)\W+)?(?:{_QUESTION}|when|where|{_VERBS}|need|given|using|if)\b",
     re.IGNORECASE,
 )
 ASKS_LATER = re.compile(
-    rf"[?？]|(?:[.!?:,;]\s+|\n\W*|\b(?:then|please|and|also|you\s+to)\s+)(?:{_VERBS})\b"
+    rf"[?？]|(?:[.!?:,;]\s+|\n[^\w\n]*+|\b(?:then|please|and|also|you\s+to)\s+)(?:{_VERBS})\b"
     r"|[.!?:]\s+(?:what|which|who|why|how|where|when)\b"
     r"|,\s+(?:how|what|why)\s+(?:is|are|can|could|do|does|did|would|should)\b"
     r"|\byou\s+(?:should|must|need|will|are|can|have|may|were|to)\b"
