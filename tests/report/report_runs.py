@@ -45,7 +45,7 @@ def evolved(folder, count, *texts, name="run", **settings):
 
 
 def select_by_hand(run):
-    """Write a selection: every fourth evolved row is dropped, the first row flagged, all are graded.
+    """Write a selection: every fourth evolved row is dropped, the last row flagged, all are graded.
 
     Returns how many rows are gone, of how many.
     """
@@ -53,9 +53,9 @@ def select_by_hand(run):
         rows = list(ledger.reader.dataset())
         writer = SelectionWriter(ledger)
         marks = [(number, min(10, 3 + row.round)) for number, row in enumerate(rows)]
-        for kind in ("difficulty", "quality"):
-            writer.keep_grades(kind, [GradeRow(number, mark, "", None) for number, mark in marks])
-        writer.keep_grades("response-tokens", [GradeRow(number, 40 + mark, "", None) for number, mark in marks])
+        grades = [GradeRow(number, mark, "", None) for number, mark in marks]
+        tokens = [GradeRow(number, 40 + mark, "", None) for number, mark in marks]
+        kinds = {"difficulty": grades, "quality": grades, "response-tokens": tokens}
         gone = [number for number, row in enumerate(rows) if row.round][::4]
         evidence = orjson.dumps({"benchmark": "<b>gsm8k</b>", "words": "a \u202e b"}).decode()
         dropped = [("near", FindingRow(number, "near-duplicate", 0.93, 0, evidence)) for number in gone]
@@ -68,5 +68,7 @@ def select_by_hand(run):
             "corpora": {"checked": [{"name": "gsm8k", "title": "GSM8K", "items": 1319}], "not_checked": ["ARC"]},
             "tokenizer": "made-up-tokenizer",
         }
-        writer.keep_selection(note, dropped, [("data", FindingRow(0, "personal-data", 1.0, None, ""))])
+        writer.keep_selection(
+            note, dropped, [("data", FindingRow(len(rows) - 1, "personal-data", 1.0, None, ""))], kinds, []
+        )
     return len(gone), len(rows)

@@ -9,8 +9,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import orjson
 import pytest
-from report_runs import HOSTILE, Hashing, evolved, select_by_hand
+from report_runs import HOSTILE, SCRIPTED, Hashing, evolved, select_by_hand
 
 from evolute import __version__, api
 from evolute.errors import InputError
@@ -173,6 +174,44 @@ def test_a_selection_is_shown_with_its_reasons(grow, read):
     assert "benchmark <b>gsm8k</b>" in words
     assert "made-up-tokenizer" in words
     assert (run / "figures" / "response-tokens.png").is_file()
+
+
+KEY, MAIL = "AKIA" + "Q7XJ2MB5LD3WNE6R", "petra.lindqvist" + "@skogsbruk-vaermland.se"
+
+
+@pytest.mark.parametrize("done", ["drop", "flag", "neither"])
+def test_what_is_private_is_nowhere_on_the_page_nor_in_the_figures(tmp_path, read, done):
+    rows = [{"instruction": f"Explain to a class of {n + 2} how the tides of sea {n} rise."} for n in range(30)]
+    rows += [
+        {
+            "instruction": f"Deploy service {n} with aws_access_key_id = {KEY}, and say what it does.",
+            "response": "Done.",
+        }
+        for n in range(4)
+    ]
+    rows += [
+        {"instruction": f"Whom does order {n} concern?", "response": f"Write to {MAIL} about it. " * 40}
+        for n in range(4)
+    ]
+    seeds, run = tmp_path / "seeds.jsonl", tmp_path / "run"
+    seeds.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    api.evolve(str(seeds), out=run, recipe="wizardlm", settings=SCRIPTED | {"evolve.rounds": 2})
+    private = ["secret", "personal-data"]
+    quality = {f"select.quality.{kind}": private if kind == done else [] for kind in ("drop", "flag")}
+    api.select(run, settings=quality | {"select.duplicates.near": None, "select.duplicates.semantic": None})
+    page = read(run, sample=20_000)
+    with Reader(run) as reader:
+        held = [row for row in reader.dataset() if KEY in row.instruction or MAIL in (row.response or "")]
+    assert len(held) >= 8
+    texts = [page.html, *(path.read_text(encoding="utf-8") for path in (run / "figures").glob("*.svg"))]
+    assert not [secret for secret in (KEY, KEY.lower(), KEY[4:], MAIL, MAIL[:15]) for text in texts if secret in text]
+    assert all(f"in row {row.id[:11]} (not shown: it holds personal data or a secret)" in texts[0] for row in held)
+    assert "lineages have a row with personal data or a secret; none of these is drawn" in page.words
+    assert f"{len(held)} rows in which the selection found some are not shown" in page.words
+
+
+def test_where_nobody_looked_for_personal_data_the_page_says_so(grow, read):
+    assert "nobody has looked for them in these rows" in read(grow(3, evolve__rounds=1)).words
 
 
 def test_a_selection_of_an_earlier_state_is_not_used(grow, read):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from evolute.encoders import Encoder
 from evolute.errors import MissingExtra
-from evolute.ledger import GradeRow, Reader
+from evolute.ledger import FindingRow, GradeRow, Reader
 from evolute.records import Reason, Row
 from evolute.report.charts import Step
 from evolute.report.facts import Facts
@@ -20,6 +20,7 @@ from evolute.report.sampling import allocate
 from evolute.report.selected import SHOWN, Selected, read_selection
 from evolute.report.survey import Survey, survey
 from evolute.report.topics import FEWEST, TopicMap, topic_map
+from evolute.report.withheld import PRIVATE
 
 LINEAGES = 8
 """Lineages drawn as trees."""
@@ -86,6 +87,7 @@ class Contents:
     rooted: int
     languages: list[tuple[str, int]]
     lineages: list[Lineage]
+    lineages_hidden: int
     worst: dict[str, list[Shown]] = field(default_factory=dict)
 
 
@@ -113,9 +115,10 @@ def gather(
     made = Counter[int]()
     for (round_, _, reason), count in tally.items():
         made[round_] += 0 if reason else count
-    found = survey(reader.dataset(), allocate(+made, sample), seed=seed, wanted=selected.wanted)
+    found = survey(reader.dataset(), allocate(+made, sample), seed=seed, wanted=selected.wanted, hidden=selected.hidden)
     told("lineages")
-    examples, lineages = examples_by_reason(reader), sample_lineages(reader, LINEAGES, seed)
+    examples = examples_by_reason(reader, found.hidden_roots)
+    lineages = sample_lineages(reader, LINEAGES, seed, found.hidden_roots)
     told("languages")
     texts = [row.instruction for row in found.sample]
     languages = language_mix(texts)
@@ -145,11 +148,12 @@ def gather(
         seed=seed,
         topics=topics,
         no_topics=no_topics,
-        texts=texts,
+        texts=[row.shown for row in found.sample],
         roots=most_frequent(found.roots),
         rooted=found.roots.total(),
         languages=languages,
         lineages=lineages,
+        lineages_hidden=len(found.hidden_roots),
         worst=_worst(found, selected),
     )
 
@@ -162,7 +166,8 @@ def _topics(
     if len(texts) < FEWEST:
         return None, f"A map needs at least {FEWEST} rows; this run has {len(texts)}."
     try:
-        return topic_map(texts, [row.round for row in found.sample], encoder, seed=seed), ""
+        hidden = {place for place, row in enumerate(found.sample) if row.shown is not row.instruction}
+        return topic_map(texts, [row.round for row in found.sample], encoder, seed=seed, hidden=hidden), ""
     except MissingExtra as missing:
         return None, f"{missing}."
 
@@ -219,13 +224,20 @@ def _token_bands(grades: Sequence[GradeRow], found: Survey) -> dict[int, Band]:
     return {round_: band(values) for round_, values in sorted(by_round.items())}
 
 
+def _evidence(finding: FindingRow, hidden: Mapping[int, str]) -> list[tuple[str, str]]:
+    """The finding's evidence; none that may quote a hidden row. What was found private is masked in it already."""
+    if finding.reason not in PRIVATE and not hidden.keys().isdisjoint((finding.row, finding.other)):
+        return []
+    return evidence_of(finding.evidence)
+
+
 def _worst(found: Survey, selected: Selected) -> dict[str, list[Shown]]:
     rows = found.kept_rows
     worst: dict[str, list[Shown]] = {}
     for verb, kinds in (("Dropped", selected.drops), ("Flagged", selected.flags)):
         for reason, findings in kinds.items():
             worst[f"{verb} by the selection: {reason}"] = [
-                Shown(rows[f.row], f"score {f.score:.3g}", evidence_of(f.evidence),
+                Shown(rows[f.row], f"score {f.score:.3g}", _evidence(f, selected.hidden),
                       rows.get(f.other) if f.other is not None else None)
                 for f in findings if f.row in rows
             ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -58,14 +58,19 @@ def _all(nodes: list[Node]) -> Iterator[Node]:
         yield from _all(node.children)
 
 
-def sample_lineages(reader: Reader, count: int, seed: int) -> list[Lineage]:
-    """Lineages drawn at random among those that have an evolved candidate, in seed order."""
+def sample_lineages(reader: Reader, count: int, seed: int, hidden: Collection[str] = ()) -> list[Lineage]:
+    """Lineages drawn at random among those that have an evolved candidate, in seed order.
+
+    None is drawn of the seeds in `hidden` (their ids): a row of theirs holds something private, and what was rewritten
+    from it, or dropped, may hold it, too.
+    """
     lowest = Lowest[int](count)
     for position, id_ in reader.select(
         """SELECT position, id FROM seeds s
         WHERE EXISTS (SELECT 1 FROM candidates d WHERE d.seed = s.position AND d.round > 0)"""
     ):
-        lowest.add(draw(seed, id_), position)
+        if _named(id_) not in hidden:
+            lowest.add(draw(seed, id_), position)
     return [_lineage(reader, position) for position in sorted(lowest.values())]
 
 
@@ -82,7 +87,11 @@ def _lineage(reader: Reader, position: int) -> Lineage:
         texts[row.id] = node.text
         children[row.id] = node.children
         children.get(row.parent, children[seed.id]).append(node)
-    return Lineage(f"s1-{seed.id.hex()}", seed.text, PurePath(seed.source).name, seed.line, reason, children[seed.id])
+    return Lineage(_named(seed.id), seed.text, PurePath(seed.source).name, seed.line, reason, children[seed.id])
+
+
+def _named(id_: bytes) -> str:
+    return f"s1-{id_.hex()}"
 
 
 def _node(reader: Reader, row: CandidateRow, parent: str) -> Node:
@@ -130,13 +139,36 @@ class Example:
     response: str
 
 
-def examples_by_reason(reader: Reader) -> dict[str, Example]:
-    """A dropped candidate for each reason: the one with the least id, as good as a draw, for ids are hashes."""
+def examples_by_reason(reader: Reader, hidden: Collection[str] = ()) -> dict[str, Example]:
+    """A dropped candidate for each reason: the one with the least id, as good as a draw, for ids are hashes.
+
+    Candidates of the lineages in `hidden` (their seeds' ids) are passed over; a reason that has no others is left out.
+    """
     chosen = reader.select(
         """SELECT reason, seed, round, slot, attempt, min(id) FROM candidates WHERE reason IS NOT NULL AND round > 0
         GROUP BY reason ORDER BY reason"""
     )
-    return {reason: _example(reader, position, place) for reason, position, *place, _ in list(chosen)}
+    examples = {}
+    for reason, position, *place, _ in list(chosen):
+        if _seed_of(reader, position) in hidden:
+            position, *place = _another(reader, reason, hidden)
+        if place:
+            examples[reason] = _example(reader, position, place)
+    return examples
+
+
+def _another(reader: Reader, reason: str, hidden: Collection[str]) -> list[int]:
+    rows = reader.select(
+        """SELECT c.seed, c.round, c.slot, c.attempt, s.id FROM candidates c JOIN seeds s ON s.position = c.seed
+        WHERE c.reason = ? AND c.round > 0 ORDER BY c.id""",
+        reason,
+    )
+    return next((place for *place, id_ in rows if _named(id_) not in hidden), [0])
+
+
+def _seed_of(reader: Reader, position: int) -> str:
+    (id_,) = next(reader.select("SELECT id FROM seeds WHERE position = ?", position))
+    return _named(id_)
 
 
 def _example(reader: Reader, position: int, place: list[int]) -> Example:

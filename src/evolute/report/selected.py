@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal
 
 from evolute.ledger import FindingRow, GradeRow, Reader, SelectionReader
 from evolute.report.sampling import Lowest
+from evolute.report.withheld import withheld
 
+PRIVATE_STEP = "quality"
+"""The step that looks for personal data; what it found is hidden even where the recipe neither drops nor flags it."""
 SHOWN = 3
 """Rows shown of each kind."""
 _LOOKED_AT = 60
@@ -33,6 +37,8 @@ class Selected:
     difficulty: list[GradeRow] = field(default_factory=list)
     low_marks: dict[str, list[GradeRow]] = field(default_factory=dict)
     tokens: dict[str, list[GradeRow]] = field(default_factory=dict)
+    hidden: dict[int, str] = field(default_factory=dict)
+    """The rows that hold something private, whether they were dropped for it or not, with its kinds."""
 
     @property
     def steps(self) -> list[str]:
@@ -71,6 +77,7 @@ def read_selection(reader: Reader) -> Selected:
     dropped, flagged = selection.counts()
     found = Selected("current", note, dropped, flagged)
     found.gone = {finding.row: finding.reason for finding in selection.dropped()}
+    found.hidden = withheld(chain(selection.findings(PRIVATE_STEP), selection.dropped(), selection.flags()))
     found.drops = strongest(selection.dropped())
     found.flags = strongest(selection.flags())
     found.difficulty = list(selection.grades("difficulty"))

@@ -9,10 +9,12 @@ from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from evolute.records import Row
 from evolute.report.roots import Root, root_of
 from evolute.report.sampling import Lowest, draw
+from evolute.report.withheld import shown
 from evolute.text.words import count_words, words
 
 STANDING_OUT = 3
@@ -24,12 +26,13 @@ _RUN = 4  # words in a row
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """A row of the sample: its number in the dataset, its round and its instruction."""
+    """A row of the sample: its number in the dataset, its round, its instruction, and what may be shown of that."""
 
     number: int
     round: int
     id: str
     instruction: str
+    shown: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ class Survey:
     sample: list[Sampled] = field(default_factory=list)
     standing_out: dict[str, list[StandingOut]] = field(default_factory=dict)
     kept_rows: dict[int, Row] = field(default_factory=dict)
+    hidden_roots: set[str] = field(default_factory=set)
+    """The seeds' ids of the lineages that have a hidden row."""
 
     @property
     def by_round(self) -> Counter[int]:
@@ -62,14 +67,23 @@ class Survey:
         return Counter(self.rounds)
 
 
-def survey(rows: Iterable[Row], shares: Mapping[int, int], *, seed: int = 0, wanted: Collection[int] = ()) -> Survey:
+def survey(
+    rows: Iterable[Row],
+    shares: Mapping[int, int],
+    *,
+    seed: int = 0,
+    wanted: Collection[int] = (),
+    hidden: Mapping[int, str] = MappingProxyType({}),
+) -> Survey:
     """Look at every row once.
 
     Args:
         rows: the dataset in its order.
         shares: how many rows to draw from each round (see `sampling.allocate`).
         seed: of the sample.
-        wanted: numbers of rows to keep whole, to be shown.
+        wanted: numbers of rows to keep, to be shown.
+        hidden: numbers of rows that are measured and never shown, with why (see `withheld`): wherever they are kept,
+            a placeholder stands for their texts.
     """
     found = Survey()
     drawn = {round_: Lowest[Sampled](share) for round_, share in shares.items()}
@@ -77,13 +91,16 @@ def survey(rows: Iterable[Row], shares: Mapping[int, int], *, seed: int = 0, wan
     for number, row in enumerate(rows):
         found.rounds.append(row.round)
         asked, answered = _lengths(found, row)
-        extremes.look(row, asked, answered)
+        open_ = shown(row, number, hidden)
+        extremes.look(row, open_, asked, answered)
         if root := root_of(row.instruction):
-            found.roots[root] += 1
+            found.roots[root if open_ is row else Root(root.verb, "")] += 1
         if (stratum := drawn.get(row.round)) and stratum.admits(key := draw(seed, row.id)):
-            stratum.add(key, Sampled(number, row.round, row.id, row.instruction))
+            stratum.add(key, Sampled(number, row.round, row.id, row.instruction, open_.instruction))
         if number in wanted:
-            found.kept_rows[number] = row
+            found.kept_rows[number] = open_
+        if open_ is not row:
+            found.hidden_roots.add(row.root)
     found.sample = [row for _, stratum in sorted(drawn.items()) for row in stratum.values()]
     found.standing_out = extremes.found()
     return found
@@ -111,16 +128,17 @@ class _Extremes:
             "Most repetitive responses": Lowest[StandingOut](STANDING_OUT),
         }
 
-    def look(self, row: Row, asked: int, answered: int) -> None:
+    def look(self, row: Row, open_: Row, asked: int, answered: int) -> None:
+        """Measure `row`, and keep what may be shown of it."""
         if row.round:
-            self._offer("Longest instructions", -asked, row, f"{asked:,} words")
+            self._offer("Longest instructions", -asked, open_, f"{asked:,} words")
             if asked >= LONG_ENOUGH:
-                self._repetition("Most repetitive instructions", row, row.instruction)
+                self._repetition("Most repetitive instructions", open_, row.instruction)
         if row.response is not None:
-            self._offer("Longest responses", -answered, row, f"{answered:,} words")
-            self._offer("Shortest responses", answered, row, f"{answered:,} word{'s' * (answered != 1)}")
+            self._offer("Longest responses", -answered, open_, f"{answered:,} words")
+            self._offer("Shortest responses", answered, open_, f"{answered:,} word{'s' * (answered != 1)}")
             if answered >= LONG_ENOUGH:
-                self._repetition("Most repetitive responses", row, row.response)
+                self._repetition("Most repetitive responses", open_, row.response)
 
     def _offer(self, kind: str, key: float, row: Row, measure: str) -> None:
         if self._kinds[kind].admits(key):

@@ -10,7 +10,7 @@ import importlib
 import math
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -82,7 +82,9 @@ class TopicMap:
     spread: list[Spread]
 
 
-def topic_map(texts: Sequence[str], rounds: Sequence[int], encoder: Encoder, *, seed: int = 0) -> TopicMap:
+def topic_map(
+    texts: Sequence[str], rounds: Sequence[int], encoder: Encoder, *, seed: int = 0, hidden: Collection[int] = ()
+) -> TopicMap:
     """Lay out `texts`, each of a round (0: a seed), and cluster them.
 
     The same texts, encoder and seed give the same map on the same machine and versions of scikit-learn.
@@ -92,6 +94,7 @@ def topic_map(texts: Sequence[str], rounds: Sequence[int], encoder: Encoder, *, 
         rounds: the round of each.
         encoder: makes the vectors.
         seed: of t-SNE, k-means and the pairs drawn.
+        hidden: places of texts whose words name no cluster.
 
     Raises:
         MissingExtra: scikit-learn is not installed.
@@ -107,7 +110,9 @@ def topic_map(texts: Sequence[str], rounds: Sequence[int], encoder: Encoder, *, 
         reduced = _principal(vectors)
         cluster_of = _cluster(cluster, reduced, seed)
         points = _lay_out(manifold, reduced, seed)
-    clusters = _describe(texts, rounds, reduced, points, cluster_of)
+    clusters = _describe(
+        ["" if place in hidden else text for place, text in enumerate(texts)], rounds, reduced, points, cluster_of
+    )
     spread = _spread(vectors, np.asarray(rounds), cluster_of, seed)
     return TopicMap(encoder.name, points, cluster_of, rounds, clusters, spread)
 
