@@ -63,9 +63,27 @@ def test_one_measure_serves_every_threshold():
     assert contamination([replace(PLAIN, instruction=nine)], corpora(), floor=13).hits == []
 
 
-def test_the_turns_before_are_not_the_rows_own():
-    row = replace(PLAIN, system=OTHER, history=(Message("user", QUESTION), Message("assistant", OTHER)))
-    assert contamination([row], corpora()).hits == []
+def test_what_stood_before_is_published_too_and_is_a_side_of_its_own():
+    short = Corpus.of("short", [("s1", "Who lights the harbour lamp?")])
+    both = Corpora([*corpora().checked, short])
+    turns = (Message("user", f"First: {SIMILAR}"), Message("assistant", OTHER), Message("user", QUESTION))
+    rows = [
+        PLAIN,
+        replace(PLAIN, history=turns),
+        replace(PLAIN, system=f"You know that one may ask: {OTHER}"),
+        replace(PLAIN, history=(Message("user", "Who lights the harbour lamp?"), Message("assistant", "Nobody."))),
+        replace(PLAIN, history=(Message("user", "Which tides are high?"), Message("assistant", "Some."))),
+    ]
+    found = [
+        (hit.row, hit.evidence["side"], hit.evidence["item"], hit.evidence["words"], hit.evidence["items"])
+        for hit in contamination(rows, both).hits
+    ]
+    assert found == [
+        (1, "context", "f1", 21, 2),
+        (1, "context", "l1", 19, 1),
+        (2, "context", "l1", 19, 1),
+        (3, "context", "s1", 5, 1),
+    ]
 
 
 @settings(deadline=None)

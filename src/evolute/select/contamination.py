@@ -1,14 +1,16 @@
 """Contamination: rows that share a passage with a benchmark's item (`evolute.text.contamination` says what counts).
 
-Both sides of a row are looked at: the instruction with its input, and the response. What stood before them, the system
-prompt and the earlier turns, belongs to the rows that these turns come from.
+All that a row would publish is looked at, as three sides: the instruction with its input, the response, and the
+context, which is the system prompt and the earlier turns. Each text of the context is looked at by itself.
 
 A passage put in other words has no run of equal ones. Its neighbours in meaning may have: `semantic_contamination`
-compares the vectors of an encoder, and gives what it finds for a look rather than for a verdict.
+compares the vectors of an encoder, those of the instructions alone, and gives what it finds for a look rather than for
+a verdict.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +25,7 @@ from evolute.select.semantic import SemanticDuplicates, neighbours
 from evolute.text.contamination import SHOWN, Corpora, Overlap
 from evolute.text.corpora.vectors import PROBE, load_vectors, vectors_ship
 
+_SIDES = ("instruction", "response", "context")
 ROWS = 1024
 """Rows looked at together."""
 
@@ -41,15 +44,14 @@ class Contamination:
         Raises:
             ValueError: the floor is below 8, the least that an index of 8-word grams knows.
         """
-        sides = [_instruction(row) for row in rows] + [row.response or "" for row in rows]
-        worst: dict[tuple[int, int, str], tuple[Overlap, int]] = {}
-        for number, overlap in self._corpora.check_many(sides, self._floor):
-            side, row = divmod(number, len(rows))
-            place = row, side, overlap.corpus
-            first, items = worst.get(place, (overlap, 0))  # the longest comes first
-            worst[place] = first, items + 1
-        for (row, side, _), (overlap, items) in sorted(worst.items(), key=lambda one: one[0]):
-            evidence = _evidence(overlap, ("instruction", "response")[side], items)
+        texts = [(row, side, text) for row, one in enumerate(rows) for side, text in _texts(one)]
+        found: defaultdict[tuple[int, int, str], list[Overlap]] = defaultdict(list)
+        for number, overlap in self._corpora.check_many([text for _, _, text in texts], self._floor):
+            row, side, _ = texts[number]
+            found[row, side, overlap.corpus].append(overlap)
+        for (row, side, _), overlaps in sorted(found.items(), key=lambda one: one[0]):
+            overlap = max(overlaps, key=lambda one: (one.score, one.words))  # the first among equals
+            evidence = _evidence(overlap, _SIDES[side], len({one.item for one in overlaps}))
             self._hits.append(Hit(self._count + row, Reason.CONTAMINATED, float(overlap.score), evidence))
         self._count += len(rows)
 
@@ -57,9 +59,9 @@ class Contamination:
         """What was found so far: one hit for each row, side and corpus, the longest overlap.
 
         The score is its length in words, or 13 where a shorter item is found whole: look at it with a threshold of
-        13 (the default of the literature) or 8 (strict, and full of turns of phrase). `evidence` holds the side, the
-        corpus, the item's id, the number of words, the share of the item, both texts, and how many items of the corpus
-        overlap with that side.
+        13 (the default of the literature) or 8 (strict, and full of turns of phrase). `evidence` holds the side
+        (`instruction`, `response` or `context`), the corpus, the item's id, the number of words, the share of the
+        item, both texts, and how many items of the corpus overlap with that side.
         """
         return Hits(self._count, list(self._hits))
 
@@ -186,8 +188,14 @@ def _in_batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield some
 
 
-def _instruction(row: Row) -> str:
-    return f"{row.instruction}\n\n{row.input}" if row.input else row.instruction
+def _texts(row: Row) -> Iterator[tuple[int, str]]:
+    """The texts of a row, each with the number of its side."""
+    yield 0, f"{row.instruction}\n\n{row.input}" if row.input else row.instruction
+    yield 1, row.response or ""
+    if row.system:
+        yield 2, row.system
+    for turn in row.history:
+        yield 2, turn.content
 
 
 def _evidence(overlap: Overlap, side: str, items: int) -> dict[str, Any]:
