@@ -242,7 +242,8 @@ def load_corpora(sources: Iterable[str | Corpus] = SHIPPED) -> Corpora:
     files of ARC, AlpacaEval and the WizardLM test set are recognised by their columns.
 
     Raises:
-        InputError: no such name or file, or a file in which no column is the text.
+        InputError: no such name or file, a file in which no column is the text, or one of whose items none can be
+            checked.
         MissingExtra: Parquet or the hub, without the packages for them.
     """
     return Corpora(source if isinstance(source, Corpus) else read_corpus(source) for source in sources)

@@ -15,6 +15,7 @@ import orjson
 
 from evolute.errors import InputError, MissingExtra
 from evolute.text.corpora import KNOWN, SHIPPED, Benchmark, Corpus
+from evolute.text.grams import SHORTEST
 
 COLUMNS = ("question", "instruction", "prompt", "problem", "query", "ctx", "text", "turns", "input", "goal", "content")
 """Columns that hold an item's text, in the order in which they are looked for, whatever their case."""
@@ -28,7 +29,8 @@ def read_corpus(source: str) -> Corpus:
     """The benchmark that `source` names (see `load_corpora`).
 
     Raises:
-        InputError: no such name or file, or a file in which no column is the text.
+        InputError: no such name or file, a file in which no column is the text, or one of whose items none can be
+            checked.
         MissingExtra: Parquet or the hub, without the packages for them.
     """
     if source in SHIPPED:
@@ -48,8 +50,21 @@ def read_corpus(source: str) -> Corpus:
     items = _items(rows, path, column)
     origin = path if path.startswith("hf:") else Path(path).name
     if known_as is not None:
-        return Corpus.of(name or known_as.name, items, title=known_as.title, license=known_as.license, source=origin)
-    return Corpus.of(name or origin.removeprefix("hf:").partition(".")[0] or origin, items, source=origin)
+        corpus = Corpus.of(name or known_as.name, items, title=known_as.title, license=known_as.license, source=origin)
+    else:
+        corpus = Corpus.of(name or origin.removeprefix("hf:").partition(".")[0] or origin, items, source=origin)
+    return _checkable(corpus, path)
+
+
+def _checkable(corpus: Corpus, path: str) -> Corpus:
+    """The corpus, unless checking against it would find nothing whatever the rows say."""
+    if not corpus.checkable:
+        first = corpus.held.texts[0] if corpus.held and corpus.held.texts else ""
+        raise InputError(
+            f"{path}: none of its items can be checked, for each has fewer than {SHORTEST} words or is all turns of"
+            f" phrase; the first is {first[:80]!r}. If that is not an item's text, {_REMEDY}"
+        )
+    return corpus
 
 
 def _recognised(rows: list[Any]) -> Benchmark | None:
