@@ -372,7 +372,7 @@ def test_a_dataset_column_alone_makes_no_alpaca_eval(tmp_path):
         ("a.parquet", b"no parquet", "{}", r"not a Parquet file"),
         ("a.docx", b"x", "{}", r"unknown kind of file '.docx'"),
         ("a.txt", b"x", "{}.missing", r"neither a file nor a benchmark.*humaneval"),
-        ("a.txt", b"Bend wood\nPlane a stave\n", "{}", r"a.txt: none of its items can.*fewer than 5 words.*'Bend wood'"),
+        ("a.txt", b"Bend wood\nPlane a stave\n", "{}", r"a.txt: none of its items.*fewer than 5 words.*'Bend wood'"),
         ("a.jsonl", b'{"id": "77", "question": "B"}', "mine={}", r"none of its items.*'B'.*PATH::COLUMN"),
         ("a.txt", b"x", "arc", r"does not come with Evolute \(its license is CC BY-SA 4.0\).*arc=PATH.*hf:allenai"),
         ("a.txt", b"x", "wizardlm-test", r"wizardlm-test=PATH"),
