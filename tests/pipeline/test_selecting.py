@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import subprocess
 import sys
+import threading
 
 import orjson
 import pytest
+from aiohttp import web
 
-from evolute import api
+from evolute import api, pipeline
 from evolute.errors import InputError, RecipeError, RunBusy
 from evolute.ledger import Ledger, Reader, SelectionReader
-from evolute.models.scripted import Scripted
-from evolute.pipeline import measuring
+from evolute.models.loopback import Faults, LoopbackServer
+from evolute.models.loopback_reply import scripted_rule
 
 SCRIPTED = {"models.default.api": "scripted", "models.default.model": "scripted"}
 
@@ -60,18 +64,22 @@ def test_selecting_again_changes_nothing(run):
     assert ids(run) == before
 
 
-def test_another_threshold_is_looked_at_without_measuring_again(run, monkeypatch):
+def measured(run):
+    """Which measurements the ledger holds: their numbers grow whenever a step measures."""
+    with Reader(run) as reader:
+        return dict(reader.select("SELECT name, id FROM steps"))
+
+
+def test_another_threshold_is_looked_at_without_measuring_again(run):
     api.select(run)
-    strict = ids(run)
-
-    def refuse(result):
-        raise AssertionError("measured again")
-
-    monkeypatch.setattr(measuring, "_stored", refuse)
+    strict, before = ids(run), measured(run)
     loose = api.select(run, settings={"select.duplicates.near": 0.95, "select.contamination.words": 20})
     assert set(strict) <= set(ids(run))
     again = api.select(run, settings={"select.duplicates.near": 0.7})
     assert again.kept < loose.kept
+    assert measured(run) == before
+    api.select(run, settings={"select.duplicates.near": 0.5})  # below the floor
+    assert {name for name, id_ in measured(run).items() if id_ != before[name]} == {"near-duplicates"}
 
 
 def test_a_lineage_is_not_compared_with_itself_unless_that_is_wanted(run):
@@ -173,13 +181,42 @@ def test_marks_are_paid_once_and_read_strictly(run):
     assert api.verify(run).ok
 
 
-def test_a_grader_that_answers_prose_gives_no_mark(run, monkeypatch):
-    def prose(request):
-        return "That is a wonderful question! I would say seven." if request.role == "grader" else "x"
+@pytest.fixture
+def grading_server():
+    """A real server that plays the grader, well or badly."""
 
-    monkeypatch.setattr("evolute.models.scripted.evolve_script", prose)
-    monkeypatch.setattr(Scripted.__init__, "__defaults__", (prose,))
-    selected = api.select(run, settings={"select.grade.difficulty": True})
+    @contextlib.contextmanager
+    def serve(**options):
+        ready, done = threading.Event(), threading.Event()
+        address = []
+
+        async def main():
+            async with LoopbackServer(**options) as server:
+                address.append(server.base_url)
+                ready.set()
+                await asyncio.to_thread(done.wait)
+
+        thread = threading.Thread(target=lambda: asyncio.run(main()))
+        thread.start()
+        ready.wait(30)
+        try:
+            yield {
+                "models.other": {"base_url": address[0], "model": "m", "retries": 0},
+                "roles.grader.model": "other",
+            }
+        finally:
+            done.set()
+            thread.join()
+
+    return serve
+
+
+def test_a_grader_that_answers_prose_gives_no_mark(run, grading_server):
+    def prose(body):
+        return "That is a wonderful question! I would say seven."
+
+    with grading_server(rule=prose) as grader:
+        selected = api.select(run, settings=grader | {"select.grade.difficulty": True})
     assert selected.unreadable == selected.kept
     with Reader(run) as reader:
         grades = list(SelectionReader(reader).grades("difficulty"))
@@ -245,7 +282,7 @@ export: {{validation: 0.2}}
     assert (tmp_path / "whole" / "report.html").is_file()
     card = (tmp_path / "whole" / "dataset" / "README.md").read_bytes()
     again = api.run(recipe)
-    assert again.selected is None
+    assert again.selected == done.selected
     assert again.summary.calls == done.summary.calls
     assert (tmp_path / "whole" / "dataset" / "README.md").read_bytes() == card
 
@@ -303,8 +340,8 @@ def test_a_context_that_rows_share_makes_them_no_duplicates(tmp_path):
     ]
     lines = [{"messages": [{"role": "system", "content": system}, {"role": "user", "content": task}]} for task in tasks]
     lines += [
-        {"messages": [{"role": "user", "content": f"Tell me about {topic}."}, {"role": "assistant", "content": "Gladly."},
-                      {"role": "user", "content": "Go on."}]}
+        {"messages": [{"role": "user", "content": f"Tell me about {topic}."},
+                      {"role": "assistant", "content": "Gladly."}, {"role": "user", "content": "Go on."}]}
         for topic in ("bees and what they eat", "cards of the library")
     ]  # fmt: skip
     path = tmp_path / "talks.jsonl"
@@ -314,3 +351,109 @@ def test_a_context_that_rows_share_makes_them_no_duplicates(tmp_path):
                seeds=api.SeedOptions(every_turn=True))  # fmt: skip
     selected = api.select(run, settings={"select.duplicates.semantic": 0.95, "select.duplicates.near": 0.7})
     assert selected.kept == selected.rows == 8
+
+
+def test_rows_whose_calls_failed_are_not_dropped_for_that(run, grading_server):
+    settings = {"select.grade": {"difficulty": True, "band": [1, 10]}}
+    with grading_server(rule=lambda body: "5", faults=Faults(error=0.5)) as grader:
+        stopped = api.select(run, settings=grader | settings)
+        assert "could not be marked" in stopped.stopped
+        assert stopped.left > 0
+    with Reader(run) as reader:
+        assert SelectionReader(reader).note() is None
+    with grading_server(rule=lambda body: "5") as grader:
+        done = api.select(run, settings=grader | settings)
+    assert not done.stopped
+    assert "out-of-band" not in done.dropped
+
+
+def test_without_a_band_failed_marks_are_asked_for_again(run, grading_server):
+    settings = {"select.grade.difficulty": True}
+    with grading_server(rule=lambda body: "5", faults=Faults(error=0.5)) as grader:
+        first = api.select(run, settings=grader | settings)
+    assert first.left > 0
+    with grading_server(rule=lambda body: "5") as grader:
+        second = api.select(run, settings=grader | settings)
+    assert second.left == 0
+    with Reader(run) as reader:
+        assert len(list(SelectionReader(reader).grades("difficulty"))) == second.kept
+
+
+def test_only_rows_that_are_drawn_are_asked_about(run):
+    before = api.status(run).calls
+    api.select(run, settings={"select.mixture.rows": 3, "select.grade.difficulty": True})
+    assert api.status(run).calls == before + 3
+
+
+def test_the_tokens_of_two_tokenizers_do_not_mix(run, tmp_path):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    names = []
+    for name, split in (("words", pre_tokenizers.Whitespace()), ("letters", pre_tokenizers.Split("", "isolated"))):
+        tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, "[UNK]"))
+        tokenizer.pre_tokenizer = split
+        tokenizer.save(str(tmp_path / f"{name}.json"))
+        names.append(str(tmp_path / f"{name}.json"))
+    words, letters = ({"select.tokens.tokenizer": name, "select.tokens.budget": 150} for name in names)
+    few = api.select(run, settings=words).dropped.get("too-many-tokens", 0)
+    many = api.select(run, settings=letters).dropped["too-many-tokens"]
+    assert few < many
+    assert api.select(run, settings=words).dropped.get("too-many-tokens", 0) == few
+    assert api.select(run, settings={"select.tokens.budget": 90}).dropped["too-many-tokens"] > few
+    with Reader(run) as reader:
+        marks = list(SelectionReader(reader).grades("response-tokens"))
+        rows = list(reader.dataset())
+    assert [mark.value for mark in marks][:5] == [
+        len(pre_tokenizers.Whitespace().pre_tokenize_str(row.response)) for row in rows[:5]
+    ]
+
+
+def test_a_model_of_the_same_name_is_not_mistaken(run):
+    other = api.resolve_recipe(recipe="wizardlm", settings={**SCRIPTED, "models.default.model": "another"})
+    with pytest.raises(RecipeError, match="is not the model of that name"):
+        api.select(run, recipe=other)
+
+
+def test_the_card_tells_of_the_selection_only_where_it_was_followed(run):
+    api.select(run, settings={"select.mixture.rows": 5})
+    followed, left_aside = pipeline.card_facts(run), pipeline.card_facts(run, selected=False)
+    assert followed.selection_dropped["not-sampled"] > 0
+    assert followed.corpora_checked
+    assert left_aside.selection_dropped is None
+    assert not left_aside.corpora_checked
+
+
+def test_a_run_that_is_written_meanwhile_is_read_as_it_stood(run, seeds_file):
+    api.select(run, settings={"select.mixture.rows": 5})
+    five = ids(run)
+    reading = api.dataset(run)
+    first = next(reading).id
+    api.evolve(str(seeds_file(14, "more.jsonl")), out=run)
+    api.select(run, settings={"select.mixture.rows": 9, "select.mixture.seed": 3})
+    assert [first, *(row.id for row in reading)] == five
+
+
+def test_one_lineage_that_fails_holds_up_the_way_unless_it_is_left_over(tmp_path, seeds_file, grading_server):
+    def fails_on_five(body):
+        asked = body["messages"][-1]["content"]
+        return (
+            web.json_response({"error": {"message": "boom"}}, status=500)
+            if "of 5 pupils" in asked
+            else scripted_rule(body)
+        )
+
+    with grading_server(rule=fails_on_five) as server:
+        settings = {"models.default": {**server["models.other"], "api": "chat"}, "evolve.rounds": 1}
+        options = {"out": tmp_path / "whole", "sources": [str(seeds_file(6))], "settings": settings}
+        stopped = api.run("wizardlm", **options)
+        assert "--leave-over" in stopped.stopped
+        done = api.run("wizardlm", leave_over=True, **options)
+    assert not done.stopped
+    assert done.dataset.is_dir()
+
+
+def test_a_fault_of_a_later_stage_is_found_before_anything_is_paid_for(tmp_path, seeds_file):
+    settings = SCRIPTED | {"select.contamination.corpora": ["nowhere.jsonl"]}
+    with pytest.raises(InputError, match=r"nowhere\.jsonl"):
+        api.run("wizardlm", out=tmp_path / "none", sources=[str(seeds_file(3))], settings=settings)
+    assert not (tmp_path / "none").exists()

@@ -27,6 +27,9 @@ def run(
     seeds: Annotated[
         list[str] | None, Parameter(negative="", help="Files of seeds. Default: the recipe's `seeds.files`.")
     ] = None,
+    leave_over: Annotated[
+        bool, Parameter(negative="", help="Go on although some lineages could not be finished, without their rows.")
+    ] = False,
     set_: Set = None,
     max_cost: MaxCost = None,
     max_calls: MaxCalls = None,
@@ -48,6 +51,7 @@ def run(
         sources=seeds or (),
         settings=dict(parse_assignment(text) for text in set_ or ()),
         limits=Limits(max_cost, max_calls, max_tokens, max_minutes),
+        leave_over=leave_over,
         watch=None if json else watch_on(sys.stderr),
         say=say,
     )
@@ -63,7 +67,7 @@ def show_ran(ran: pipeline.Ran) -> None:
     """What the stages came to."""
     show_summary(ran.summary, ended=True)
     if ran.selected is not None:
-        show_selected(ran.selected)
+        show_selected(ran.selected, last=False)
     console = screen()
     if ran.stopped:
         console.print(Text(printable(f"stopped: {ran.stopped}; run the same command to go on"), style="bold"))

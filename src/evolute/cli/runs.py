@@ -165,11 +165,13 @@ def export(
     """
     folder = is_folder(out, several=bool(validation or shards is not None or rows_per_shard is not None))
     layout = {"container": container, "shards": shards, "rows_per_shard": rows_per_shard, "validation": validation}
-    card = {"facts": pipeline.card_facts(run), "figures": figures_of(run)} if folder else {}
+    card = {"facts": pipeline.card_facts(run, selected=not unselected), "figures": figures_of(run)} if folder else {}
     common: dict[str, Any] = {**layout, **card, "seed": seed, "lineage": lineage}
     wanted: dict[str, Any] = {"seeds": seeds, "selected": not unselected, "reasoning": reasoning}
     if format == "preference" or format == "preference-text":
-        splits = export_preferences(pipeline.preferences(run), out, format=format, **common)
+        if unselected or reasoning:
+            raise InputError("preference pairs are made of selected rows: leave --unselected and --reasoning out")
+        splits = export_preferences(pipeline.preferences(run, seeds=seeds), out, format=format, **common)
     elif folder:
         splits = export_folder(run, format, out, **common, **wanted)
     else:

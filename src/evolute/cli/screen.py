@@ -101,7 +101,7 @@ def show_summary(summary: Summary, *, ended: bool = False) -> None:
         how = f"with a higher {bound}" if bound.startswith("--max-") else "again"
         console.print(f"to go on, run the same command {how}: nothing recorded is paid for twice")
     elif (summary.run / DATASET).is_file():
-        console.print(Text(f"dataset: {summary.run / DATASET}"))
+        console.print(Text(f"all kept rows: {summary.run / DATASET}"))
 
 
 def _show_verdicts(console: Console, summary: Summary) -> None:

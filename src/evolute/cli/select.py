@@ -64,7 +64,7 @@ def select(
     if rows is not None:
         settings["select.mixture.rows"] = rows
     if by is not None:
-        settings["select.mixture.by"] = by
+        settings = {"select.mixture.by": by, "select.mixture.quotas": {}} | settings  # quotas of other groups
     limits = Limits(max_cost, max_calls, max_tokens, max_minutes)
     selected = pipeline.select(run, recipe=recipe, settings=settings, limits=limits, say=say)
     if json:
@@ -75,13 +75,14 @@ def select(
         sys.exit(status_of(selected.stopped))
 
 
-def show_selected(selected: pipeline.Selected) -> None:
-    """What a selection came to, in one screen."""
+def show_selected(selected: pipeline.Selected, *, last: bool = True) -> None:
+    """What a selection came to, in one screen; `last` adds what one would do next."""
     console = screen()
     run = selected.run
     if selected.stopped:
         console.print(Text(f"{run}: not selected yet: {printable(selected.stopped)}", style="bold"))
-        console.print("what the grader answered is recorded; run the same command again to go on")
+        how = "with a higher bound" if selected.stopped.startswith("--max-") else "again"
+        console.print(f"what the grader answered is recorded; run the same command {how} to go on")
         return
     console.print(Text(f"{run}: {selected.kept:,} of {selected.rows:,} rows selected", style="bold"))
     if selected.pending:
@@ -99,17 +100,28 @@ def show_selected(selected: pipeline.Selected) -> None:
         if counts:
             reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
             console.print(f"{title}: {reasons}")
+    for kind, marks in selected.marks.items():
+        spread = f", mean {marks['mean']:.2f} ({marks['low']:g} to {marks['high']:g})" if marks["rows"] else ""
+        console.print(Text(f"{kind}: {marks['rows']:,.0f} rows marked{spread}"))
+    if selected.groups:
+        groups = ", ".join(f"{name}: {count:,}" for name, count in selected.groups.items())
+        console.print(Text(printable(f"drawn of each group: {groups}")))
     if selected.corpora_checked:
         console.print(Text(f"checked against: {', '.join(selected.corpora_checked)}"))
     if selected.corpora_not_checked:
         console.print(
             Text(
                 f"not checked against: {', '.join(selected.corpora_not_checked)} "
-                "(give their files: --set 'select.contamination.corpora=[arc=PATH]')"
+                "(docs/select.md tells how to give their files)"
             )
         )
     if selected.unreadable:
-        console.print(f"{selected.unreadable:,} rows have no mark: the grader's reply was none")
+        console.print(f"{selected.unreadable:,} marks are missing: the grader's replies gave none")
     if selected.left:
-        console.print(f"{selected.left:,} rows were not graded: their calls failed; run the same command again")
-    console.print(Text(f"next: evolute report {run}; evolute export {run} --format messages --out train.jsonl"))
+        console.print(f"{selected.left:,} questions to the grader failed; run the same command again to ask them")
+    if selected.changed:
+        fields = ", ".join(f"{name}={value}" for name, value in selected.changed.items())
+        console.print(Text(printable(f"settings of this run, kept for the next time: {fields}")))
+        console.print("(--recipe NAME begins with that recipe's instead)")
+    if last:
+        console.print(Text(f"next: evolute report {run}; evolute export {run} --format messages --out train.jsonl"))

@@ -72,6 +72,8 @@ class CardFacts:
     """Candidates dropped in evolution, by reason."""
     selection_dropped: Mapping[str, int] | None = None
     """Rows dropped in selection, by reason; None where no selection was made."""
+    selection_flagged: Mapping[str, int] = field(default_factory=dict)
+    """Flags on rows that were kept, by reason."""
     calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -202,12 +204,14 @@ def _counts(facts: CardFacts) -> str:
         parts += ["In selection:", _reasons(facts.selection_dropped)]
     else:
         parts.append("Selection dropped nothing.")
+    if facts.selection_flagged:
+        parts += ["Flagged, and still in the dataset:", _reasons(facts.selection_flagged, "rows")]
     return "\n\n".join(parts)
 
 
-def _reasons(counts: Mapping[str, int]) -> str:
+def _reasons(counts: Mapping[str, int], what: str = "dropped") -> str:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return table(("reason", "dropped"), ((reason, f"{count:,}") for reason, count in ordered))
+    return table(("reason", what), ((reason, f"{count:,}") for reason, count in ordered))
 
 
 def _licenses(facts: CardFacts) -> str:

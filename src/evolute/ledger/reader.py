@@ -107,6 +107,11 @@ class Reader:
         """Close the connection."""
         self._db.close()
 
+    def hold(self) -> None:
+        """See the run as it stands now, whatever is written meanwhile, until the reader is closed."""
+        self._db.execute("BEGIN")
+        next(self.select("SELECT count(*) FROM meta"))  # the first read fixes what is seen
+
     def select(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - SQL's own values
         """Run a query; a damaged file becomes a LedgerDamaged."""
         try:

@@ -103,8 +103,15 @@ class SelectionWriter:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def keep_step(self, name: str, key: str, note: Mapping[str, Any], findings: Iterable[FindingRow]) -> None:
-        """Record what a step measured, in the place of what it measured before."""
+    def keep_step(
+        self,
+        name: str,
+        key: str,
+        note: Mapping[str, Any],
+        findings: Iterable[FindingRow],
+        marks: Mapping[str, Iterable[GradeRow]],
+    ) -> None:
+        """Record what a step measured, with the marks that it gave by kind, in the place of what it measured before."""
 
         def job(db: sqlite3.Connection) -> None:
             db.execute("DELETE FROM findings WHERE step = (SELECT id FROM steps WHERE name = ?)", (name,))
@@ -113,27 +120,7 @@ class SelectionWriter:
                 "INSERT INTO steps (name, key, note) VALUES (?, ?, ?)", (name, key, _json(note))
             ).lastrowid
             db.executemany("INSERT INTO findings VALUES (?, ?, ?, ?, ?, ?)", ((step, *_stored(f)) for f in findings))
-
-        self._ledger.transact(job)
-
-    def keep_grades(self, kind: str, grades: Iterable[GradeRow]) -> None:
-        """Record the marks of a kind, in the place of those before."""
-
-        def job(db: sqlite3.Connection) -> None:
-            db.execute("DELETE FROM grades WHERE kind = ?", (kind,))
-            db.executemany(
-                "INSERT INTO grades VALUES (?, ?, ?, ?, ?)",
-                ((kind, grade.row, grade.value, grade.evidence or None, grade.call) for grade in grades),
-            )
-
-        self._ledger.transact(job)
-
-    def keep_samples(self, samples: Iterable[SampleRow]) -> None:
-        """Record responses to the same instructions, in the place of those before."""
-
-        def job(db: sqlite3.Connection) -> None:
-            db.execute("DELETE FROM samples")
-            db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?)", samples)
+            _keep_marks(db, marks)
 
         self._ledger.transact(job)
 
@@ -142,8 +129,18 @@ class SelectionWriter:
         note: Mapping[str, Any],
         dropped: Iterable[tuple[str, FindingRow]],
         flags: Iterable[tuple[str, FindingRow]],
+        marks: Mapping[str, Iterable[GradeRow]],
+        samples: Iterable[SampleRow],
     ) -> None:
-        """Record a selection, in the place of the one before: its note, and (step, finding) per drop and flag."""
+        """Record a selection, in the place of the one before.
+
+        Args:
+            note: what it says of itself.
+            dropped: (step, finding) of each row that is dropped.
+            flags: (step, finding) of each flag.
+            marks: the grader's marks, by kind.
+            samples: responses that were marked against each other.
+        """
 
         def job(db: sqlite3.Connection) -> None:
             for table, entries in (("unselected", dropped), ("flags", flags)):
@@ -152,6 +149,9 @@ class SelectionWriter:
                     f"INSERT INTO {table} (row, step, reason, score, other, evidence) VALUES (?, ?, ?, ?, ?, ?)",
                     ((f.row, step, *_stored(f)[1:]) for step, f in entries),
                 )
+            _keep_marks(db, marks)
+            db.execute("DELETE FROM samples")
+            db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?)", samples)
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_NOTE, _json(note)))
 
         self._ledger.transact(job)
@@ -175,6 +175,15 @@ class LedgerVectors:
     def put(self, vectors: Mapping[bytes, bytes]) -> None:
         """Make them durable."""
         self._ledger.transact(lambda db: db.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", vectors.items()))
+
+
+def _keep_marks(db: sqlite3.Connection, marks: Mapping[str, Iterable[GradeRow]]) -> None:
+    for kind, grades in marks.items():
+        db.execute("DELETE FROM grades WHERE kind = ?", (kind,))
+        db.executemany(
+            "INSERT INTO grades VALUES (?, ?, ?, ?, ?)",
+            ((kind, grade.row, grade.value, grade.evidence or None, grade.call) for grade in grades),
+        )
 
 
 def _stored(finding: FindingRow) -> tuple[Any, ...]:

@@ -148,7 +148,7 @@ def _snapshot(run: Path) -> Reader:
     if not (run / "recipe.yaml").is_file():
         reader.close()
         raise InputError(f"{run} has no recipe.yaml, so it has not begun: run `evolute evolve --out {run}` first")
-    next(reader.select("BEGIN"), None)
+    reader.hold()
     return reader
 
 

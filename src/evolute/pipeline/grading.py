@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -20,10 +20,11 @@ from evolute.evolve.session import make_role, open_recorded, role_identity
 from evolute.ledger import GradeRow, Ledger, SampleRow
 from evolute.models import Model
 from evolute.models.pacing import Paced
-from evolute.operations import load_grader
+from evolute.operations import Grader, load_grader
+from evolute.pipeline.steps import Tools
 from evolute.pipeline.stopping import stop_clock, stop_signals
 from evolute.recipe import Recipe
-from evolute.records import Message, Row, tagged_hash
+from evolute.records import Message, Reason, Row, tagged_hash
 from evolute.select.grading import (
     DIFFICULTIES,
     instructions_as_items,
@@ -33,17 +34,20 @@ from evolute.select.grading import (
     responses_as_items,
     shown_reply,
 )
+from evolute.select.quality import quality
 from evolute.text import check_response
 
 WORKERS = 512
 """Rows that are asked about at once, at most; the pacer decides how many calls are in flight."""
+
+GRADERS = ("difficulty", "complexity", "quality", "responses")
 
 Job = Callable[[], Awaitable[None]]
 
 
 @dataclass(slots=True)
 class Grades:
-    """What was answered. `unreadable` counts rows whose marks could not be read, `left` those never answered."""
+    """What was answered. `unreadable` counts marks that no reply gave, `left` questions whose calls failed."""
 
     marks: dict[str, list[GradeRow]] = field(default_factory=dict)
     samples: list[SampleRow] = field(default_factory=list)
@@ -61,9 +65,12 @@ async def grade(
     recipe: Recipe,
     numbered: Iterable[tuple[int, Row]],
     budget: Budget,
+    grades: Grades,
+    tools: Tools,
     *,
     difficulty: Container[int],
-) -> Grades:
+    rest: bool,
+) -> None:
     """Ask what `recipe.select.grade` wants to know of rows.
 
     Args:
@@ -71,7 +78,10 @@ async def grade(
         recipe: says what is asked, and who answers.
         numbered: rows in seed order with their numbers.
         budget: what may be spent; if it closes, what is in flight is recorded and `Stopped` is raised.
+        grades: takes the answers.
+        tools: the corpora that further responses must not overlap with.
         difficulty: numbers of the rows whose difficulty is wanted.
+        rest: ask for all else that the recipe wants: marks of siblings, further responses.
 
     Raises:
         Stopped: a bound was reached, or the user stopped it.
@@ -80,24 +90,35 @@ async def grade(
     async with AsyncExitStack() as stack:
         stack.enter_context(stop_signals(budget))
         stack.enter_context(stop_clock(budget, budget.limits.minutes))
-        asking = _Asking(ledger, recipe, difficulty)
+        asking = _Asking(ledger, recipe, grades, tools, difficulty)
         await asking.open(stack, budget)
-        await _work(asking.jobs(numbered), asking.grades)
+        await _work(asking.jobs(numbered, rest), grades)
         if budget.why:
             raise Stopped(budget.why)
-        return asking.grades
+
+
+def load_graders(recipe: Recipe) -> dict[str, Grader]:
+    """The graders by name; one of a user's folder takes the place of a shipped one.
+
+    Raises:
+        InputError: a folder or file cannot be read.
+    """
+    folders = [Path(folder) for folder in recipe.evolve.operation_folders]
+    return {name: load_grader(name, folders) for name in GRADERS}
 
 
 class _Asking:
     """Makes the jobs, and takes their answers."""
 
-    def __init__(self, ledger: Ledger, recipe: Recipe, difficulty: Container[int]) -> None:
-        folders = [Path(folder) for folder in recipe.evolve.operation_folders]
-        self.grades = Grades()
+    def __init__(
+        self, ledger: Ledger, recipe: Recipe, grades: Grades, tools: Tools, difficulty: Container[int]
+    ) -> None:
+        self.grades = grades
+        self._tools = tools
         self._ledger = ledger
         self._recipe = recipe
         self._spec = recipe.select.grade
-        self._graders = {n: load_grader(n, folders) for n in ("difficulty", "complexity", "quality", "responses")}
+        self._graders = load_graders(recipe)
         self._wanted = difficulty
 
     async def open(self, stack: AsyncExitStack, budget: Budget) -> None:
@@ -120,16 +141,16 @@ class _Asking:
 
         budget.on_close.append(close)
 
-    def jobs(self, numbered: Iterable[tuple[int, Row]]) -> Iterator[Job]:
+    def jobs(self, numbered: Iterable[tuple[int, Row]], rest: bool) -> Iterator[Job]:
         """One after the other, in seed order, so that marks come out in a steady order of asking."""
         for _, lineage in groupby(numbered, key=lambda pair: pair[1].root):
             rows = list(lineage)
             for number, row in rows:
                 if number in self._wanted:
                     yield partial(self._difficulty, number, row)
-                if self._spec.responses > 1 and row.response is not None:
+                if rest and self._spec.responses > 1 and row.response is not None:
                     yield partial(self._responses, number, row)
-            if self._spec.siblings and len(rows) > 1:
+            if rest and self._spec.siblings and len(rows) > 1:
                 yield partial(self._siblings, rows, "complexity", instructions_as_items)
                 answered = [pair for pair in rows if pair[1].response is not None]
                 if len(answered) > 1:
@@ -161,13 +182,25 @@ class _Asking:
             request = role.request((*before, Message("user", asked)), self._draw("responder", row.id, sample))
             completion = await role.model.complete(request)
             text = "" if completion.failure is not None else (completion.text or "").strip()
-            if text and text not in texts and check_response(text, instruction=asked, rules=self._recipe.rules) is None:
+            if text and text not in texts and self._is_sound(row, text):
                 texts.append(text)
                 calls.append(request.key)
         marks = await self._marks(row, asked, texts) if len(texts) > 1 else [None] * len(texts)
         self.grades.samples += [
             SampleRow(number, sample, call, mark) for sample, (call, mark) in enumerate(zip(calls, marks, strict=True))
         ]
+
+    def _is_sound(self, row: Row, text: str) -> bool:
+        """Whether a response would have passed what the row's own has."""
+        if check_response(text, instruction=row.asked, rules=self._recipe.rules) is not None:
+            return False
+        select = self._recipe.select
+        drops = frozenset(select.quality.drop) | {Reason.SECRET, Reason.PERSONAL_DATA}
+        hits = [*quality([replace(row, response=text)]).hits]
+        if any(hit.reason in drops for hit in hits):
+            return False
+        checked = select.contamination.check != "ignore"
+        return not (checked and self._tools.corpora.check(text, select.contamination.words))
 
     async def _marks(self, row: Row, asked: str, texts: Sequence[str]) -> Sequence[float | None]:
         """Marks; the responses are shown in an order drawn by hash, so that none is favoured by its place."""

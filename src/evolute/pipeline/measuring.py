@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 
 from evolute.errors import InputError
-from evolute.ledger import FindingRow, Ledger, Reader, SelectionReader, SelectionWriter
+from evolute.ledger import FindingRow, GradeRow, Ledger, Reader, SelectionReader, SelectionWriter
 from evolute.records import Reason, Row, tagged_hash
 from evolute.select.copies import Copies
 from evolute.select.findings import Hit, Hits, Pairs
@@ -33,6 +33,10 @@ class Measurer(Protocol):
         """What was found on all of them."""
         ...
 
+    def marks(self) -> Mapping[str, Iterable[GradeRow]]:
+        """Marks to keep beside the findings, by kind; mostly none."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -43,14 +47,12 @@ class Step:
         decides: all that decides what it measures; thresholds are not among it.
         open: makes its measurer.
         apart: it needs much memory while it measures, so it has a pass over the rows of its own.
-        note: what the ledger shall remember beside the findings.
     """
 
     name: str
     decides: Mapping[str, Any]
     open: Callable[[], Measurer]
     apart: bool = False
-    note: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -101,6 +103,10 @@ class Texts:
         pairs: Pairs = self._inner.pairs()
         return pairs.within(self._contexts) if any(self._contexts) else pairs
 
+    def marks(self) -> Mapping[str, Iterable[GradeRow]]:
+        """None."""
+        return {}
+
 
 class Rows:
     """A measurer of rows, each by itself."""
@@ -116,6 +122,10 @@ class Rows:
         """The hits."""
         hits: Hits = self._inner.hits()
         return hits
+
+    def marks(self) -> Mapping[str, Iterable[GradeRow]]:
+        """None."""
+        return {}
 
 
 def measure(ledger: Ledger, steps: Sequence[Step]) -> tuple[Table, dict[str, Hits | Pairs]]:
@@ -148,7 +158,7 @@ def measure(ledger: Ledger, steps: Sequence[Step]) -> tuple[Table, dict[str, Hit
             raise InputError(f"{ledger.run} has no rows to select from; see `evolute status {ledger.run}`")
         for step, measurer in zip(together, measurers, strict=True):
             result = found[step.name] = measurer.found()
-            writer.keep_step(step.name, keys[step.name], {**_shape(result), **step.note}, _stored(result))
+            writer.keep_step(step.name, keys[step.name], _shape(result), _stored(result), measurer.marks())
     return table, found
 
 

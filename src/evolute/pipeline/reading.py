@@ -38,6 +38,7 @@ def dataset(run: str | Path, *, seeds: bool = True, selected: bool = True) -> It
         InputError: there is no run, or it has rows that its selection has not seen.
     """
     with Reader(Path(run)) as reader:
+        reader.hold()
         selection = SelectionReader(reader)
         if not selected or selection.note() is None:
             yield from reader.dataset(seeds=seeds)
@@ -75,7 +76,8 @@ def export(
     Raises:
         InputError: there is no run, or the file's suffix contradicts the format.
     """
-    return write(dataset(run, seeds=seeds, selected=selected), format, Path(out), lineage=lineage, reasoning=reasoning)
+    rows = (published(row) for row in dataset(run, seeds=seeds, selected=selected))
+    return write(rows, format, Path(out), lineage=lineage, reasoning=reasoning)
 
 
 def export_folder(

@@ -10,6 +10,7 @@ from evolute.encoders import Encoder
 from evolute.errors import EvoluteError
 from evolute.ledger import Reader, Totals
 from evolute.models.prices import cost
+from evolute.pipeline.publishing import FIGURES_OF, figures_state
 from evolute.pipeline.summary import Summary, prices_of, run_recipe, summarise
 from evolute.recipe import Recipe
 from evolute.records import Usage
@@ -41,11 +42,16 @@ def report(
     folder = Path(run)
     with Reader(folder) as reader:
         told("bill")
+        state = figures_state(reader)  # before all that is read: a run that grows meanwhile makes it an earlier one
         facts = facts_of(summarise(folder, reader), run_recipe(folder), reader)
         missing = ""
         if encoder is None:
             encoder, missing = _shipped_encoder()
-        return write_report(reader, facts, folder, encoder, no_encoder=missing, sample=sample, seed=seed, told=told)
+        note = folder / FIGURES_OF
+        note.unlink(missing_ok=True)  # figures that are half of this report and half of another are of no state
+        page = write_report(reader, facts, folder, encoder, no_encoder=missing, sample=sample, seed=seed, told=told)
+        note.write_text(state, encoding="utf-8")
+        return page
 
 
 def _shipped_encoder() -> tuple[Encoder | None, str]:

@@ -10,12 +10,12 @@ from typing import Any
 
 from evolute.errors import InputError, MissingExtra
 from evolute.evolve.budget import Limits
-from evolute.ledger import Reader, SelectionReader
 from evolute.pipeline.evolving import Watch, evolve, resolve_recipe
 from evolute.pipeline.publishing import DATASET_FOLDER, publish_folder
 from evolute.pipeline.reading import status
 from evolute.pipeline.reporting import report
-from evolute.pipeline.selecting import Selected, made_by, select
+from evolute.pipeline.selecting import Selected, select
+from evolute.pipeline.steps import check_tools
 from evolute.pipeline.summary import Summary
 from evolute.recipe import Recipe, Source
 from evolute.seeds import SeedOptions
@@ -41,6 +41,7 @@ def run(
     sources: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     limits: Limits | None = None,
+    leave_over: bool = False,
     watch: Watch | None = None,
     say: Callable[[str], None] = lambda remark: None,
 ) -> Ran:
@@ -52,6 +53,7 @@ def run(
         sources: the seeds' files; default: the recipe's `seeds.files`.
         settings: recipe fields by dotted path, on top of it.
         limits: bounds on what may be spent, over all stages and sessions of the run.
+        leave_over: go on to the next stages although some lineages could not be finished, their calls having failed.
         watch: shows the progress of the evolution.
         say: told what is being done.
 
@@ -70,13 +72,15 @@ def run(
     if not files and not (folder / "ledger.db").is_file():
         raise InputError(f"{recipe}: seeds.files names no file of seeds; write one there, or give --seeds FILE")
     check_extras(chosen)  # before anything is paid for, not after
+    check_tools(chosen)
     say(f"1 of 4, evolve: {folder}")
     summary = _evolve(chosen, folder, files, limits, watch, say)
-    if summary.stopped or summary.pending:
-        return Ran(folder, summary, stopped=summary.stopped or f"{summary.pending:,} seeds are pending")
+    if summary.stopped or (summary.pending and not leave_over):
+        why = summary.stopped or f"{summary.pending:,} seeds could not be finished (--leave-over goes on without them)"
+        return Ran(folder, summary, stopped=why)
     say("2 of 4, select")
-    selected = _selected(folder, chosen, limits, say)
-    if selected is not None and selected.stopped:
+    selected = select(folder, recipe=chosen, limits=limits, say=say)
+    if selected.stopped:
         return Ran(folder, status(folder), selected, stopped=selected.stopped)
     say("3 of 4, report")
     page = report(folder)
@@ -116,14 +120,3 @@ def check_extras(recipe: Recipe) -> None:
 def seed_options(source: Source) -> SeedOptions:
     """How the recipe wants its seeds read."""
     return SeedOptions(**source.model_dump(exclude={"files"}))
-
-
-def _selected(folder: Path, recipe: Recipe, limits: Limits | None, say: Callable[[str], None]) -> Selected | None:
-    """Select, unless this very selection has been made; then None."""
-    with Reader(folder) as reader:
-        selection = SelectionReader(reader)
-        note = selection.note()
-        if note is not None and selection.is_current() and note["made_by"] == made_by(recipe):
-            say("the rows have been selected already")
-            return None
-    return select(folder, recipe=recipe, limits=limits, say=say)

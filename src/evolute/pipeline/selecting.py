@@ -8,26 +8,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from evolute.errors import InputError, RecipeError, Stopped
 from evolute.evolve.budget import Budget, Limits
-from evolute.ledger import LEDGER, FindingRow, Ledger, SelectionReader, SelectionWriter
+from evolute.ledger import LEDGER, FindingRow, GradeRow, Ledger, SelectionReader, SelectionWriter
 from evolute.pipeline.evolving import resolve_recipe, standing, write_recipe
-from evolute.pipeline.grading import Grades, grade
-from evolute.pipeline.measuring import Table, finding_row, measure
+from evolute.pipeline.grading import Grades, grade, load_graders
+from evolute.pipeline.measuring import Step, Table, finding_row, measure
 from evolute.pipeline.mixing import mix
 from evolute.pipeline.steps import Tools, over_budget, steps_of
 from evolute.pipeline.stopping import INTERRUPTED, in_loop
-from evolute.recipe import Recipe, Select, assign, load, resolve
+from evolute.recipe import EVOLVING_ROLES, Recipe, Select, assign, load, resolve
 from evolute.records import Reason, tagged_hash
 from evolute.select.findings import Hit, Hits, Pairs, Selection
 
 Dropped = dict[int, tuple[str, Hit]]
 """By row: the step that dropped it, and what it found."""
+Flags = Sequence[tuple[str, Hit]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +36,26 @@ class Selected:
     """What a selection came to.
 
     `dropped` and `flagged` count rows by reason; `steps` says how many each step dropped, in their order; a row that
-    several would drop counts for the first. `stopped` says why there is no new selection, empty if there is one.
+    several would drop counts for the first. `unreadable` counts marks that the grader's reply did not give, `left` what
+    could not be asked since calls failed. `marks` has rows, mean, lowest and highest by kind; `groups` how many rows
+    the mixture drew of each. `changed` are the fields of `select` that differ from their defaults. `stopped` says why
+    there is no new selection, empty if there is one.
     """
 
     run: Path
-    rows: int
-    kept: int
-    dropped: Mapping[str, int]
-    flagged: Mapping[str, int]
-    steps: Sequence[tuple[str, int]]
+    rows: int = 0
+    kept: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    flagged: Mapping[str, int] = field(default_factory=dict)
+    steps: Sequence[tuple[str, int]] = ()
     corpora_checked: Sequence[str] = ()
     corpora_not_checked: Sequence[str] = ()
     unreadable: int = 0
     left: int = 0
     pending: int = 0
+    marks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    groups: Mapping[str, int] = field(default_factory=dict)
+    changed: Mapping[str, Any] = field(default_factory=dict)
     stopped: str = ""
 
 
@@ -70,7 +77,7 @@ def select(
         say: told what is being done.
 
     Returns:
-        What was kept and dropped.
+        What was kept and dropped. Where this very selection has been made already, what it came to.
 
     Raises:
         InputError: there is no run, the recipe is wrong, nothing is left, or a quota cannot be met.
@@ -82,29 +89,31 @@ def select(
     with Ledger(run) as ledger:
         tools = Tools(chosen, ledger)
         steps = steps_of(chosen.select, tools)
+        made_by = _made_by(chosen, steps)
+        before = SelectionReader(ledger.reader)
+        note = before.note()
+        if note is not None and before.is_current() and note["made_by"] == made_by and not note["left"]:
+            say("this selection has been made already")
+            write_recipe(run, chosen)
+            return _selected(run, note, ledger)
         say(f"looking at the rows of {run} ({', '.join(step.name for step in steps)})")
         table, found = measure(ledger, steps)
         if "tokens" in found:
             found["tokens"] = over_budget(ledger.reader, chosen.select.tokens.budget, len(table.ids))
         dropped, flags = decide(chosen.select, table, found)
         grades = Grades()
-        if _asks_models(chosen.select):
-            say(f"asking the grader about rows that passed ({len(table.ids) - len(dropped):,})")
-            budget = Budget(limits or Limits(), standing(ledger, chosen))
-            try:
-                grades = _grade(ledger, chosen, table, dropped, budget)
-            except Stopped as stop:
-                return Selected(run, len(table.ids), 0, {}, {}, [], stopped=str(stop))
-        _drop_out_of_band(chosen.select, grades, table, dropped)
-        mixed = mix(chosen.select, table, dropped, grades, ledger, tools)
-        for hit in mixed.dropped:
-            dropped[hit.row] = ("mixture", hit)
+        try:
+            groups = _mark_and_mix(ledger, chosen, table, dropped, grades, tools, limits or Limits(), say)
+        except Stopped as stop:
+            return Selected(run, len(table.ids), left=grades.left, stopped=str(stop))
         if len(dropped) == len(table.ids):
             raise InputError(_nothing_left(run, dropped))
-        note = _note(chosen, table, dropped, flags, ledger, tools, mixed.groups)
+        flags = [(name, hit) for name, hit in flags if hit.row not in dropped]
+        note = _note(chosen, table, dropped, flags, grades, tools, groups)
+        note |= {"stamp": before.stamp(), "made_by": made_by}
         _record(ledger, note, dropped, flags, grades)
         write_recipe(run, chosen)
-        return _summary(run, note, dropped, flags, grades, ledger)
+        return _selected(run, note, ledger)
 
 
 def selecting_recipe(
@@ -114,7 +123,7 @@ def selecting_recipe(
 
     Raises:
         InputError: there is no run.
-        RecipeError: a setting would change the evolution.
+        RecipeError: a setting would change the evolution, or another model has the name of one of the run's.
     """
     if not (run / LEDGER).is_file() or not (run / "recipe.yaml").is_file():
         raise InputError(
@@ -124,10 +133,7 @@ def selecting_recipe(
     fields = load(run / "recipe.yaml")
     if recipe is not None:
         other = recipe if isinstance(recipe, Recipe) else resolve(load(recipe), str(recipe))
-        taken = other.model_dump(mode="json")
-        fields |= {part: taken[part] for part in ("select", "export")}
-        fields["roles"]["grader"] = taken["roles"]["grader"]
-        fields["models"] = taken["models"] | fields["models"]
+        _take_over(fields, own, other)
     for path, value in (settings or {}).items():
         assign(fields, path.split("."), value)
     chosen = resolve(fields, str(recipe or run / "recipe.yaml"))
@@ -138,8 +144,24 @@ def selecting_recipe(
     return chosen
 
 
+def _take_over(fields: dict[str, Any], own: Recipe, other: Recipe) -> None:
+    """What another recipe says of all that comes after the evolution, with the models that it needs for that."""
+    taken = other.model_dump(mode="json")
+    fields |= {part: taken[part] for part in ("select", "export")}
+    fields["roles"]["grader"] = taken["roles"]["grader"]
+    evolving = {own.spec(role)[0].model for role in EVOLVING_ROLES}
+    for name in {other.roles.grader.model, other.select.duplicates.encoder} & set(other.models):
+        mine = own.models.get(name)
+        if name in evolving and mine is not None and mine.decisive() != other.models[name].decisive():
+            raise RecipeError(
+                f"models.{name} of {other.name!r} is not the model of that name that evolved the run: give the one for "
+                "the grader (roles.grader.model) or the encoder another name"
+            )
+        fields["models"][name] = taken["models"][name]
+
+
 def decide(select: Select, table: Table, found: Mapping[str, Hits | Pairs]) -> tuple[Dropped, list[tuple[str, Hit]]]:
-    """What the measuring steps drop, in their order, and what they flag on rows that stay."""
+    """What the measuring steps drop, in their order, and what they flag, on rows that stay and others."""
     dropped: Dropped = {}
     flags: list[tuple[str, Hit]] = []
     if not select.seeds:
@@ -159,7 +181,7 @@ def decide(select: Select, table: Table, found: Mapping[str, Hits | Pairs]) -> t
         else:
             drop(name, result.select(threshold, gone=dropped, reasons=drops))
             flags += [(name, hit) for hit in result.hits if hit.reason in flagged and hit.score >= threshold]
-    return dropped, [(name, hit) for name, hit in flags if hit.row not in dropped]
+    return dropped, flags
 
 
 def _terms(select: Select, name: str) -> tuple[float, frozenset[Reason], frozenset[Reason]]:
@@ -178,28 +200,66 @@ def _terms(select: Select, name: str) -> tuple[float, frozenset[Reason], frozens
     }[name]
 
 
-def _asks_models(select: Select) -> bool:
-    return select.grade.difficulty or select.grade.siblings or select.grade.responses > 1
+def _mark_and_mix(
+    ledger: Ledger,
+    recipe: Recipe,
+    table: Table,
+    dropped: Dropped,
+    grades: Grades,
+    tools: Tools,
+    limits: Limits,
+    say: Callable[[str], None],
+) -> Mapping[str, int]:
+    """Ask models about rows, and draw the mixture: the drawing first, unless it depends on marks.
+
+    Returns:
+        How many rows of each group were drawn.
+    """
+    spec = recipe.select.grade
+    budget = Budget(limits, standing(ledger, recipe))
+    marks_decide = spec.band is not None or recipe.select.mixture.by == "difficulty"
+    if marks_decide and spec.difficulty:
+        _ask(ledger, recipe, table, dropped, grades, tools, budget, say, difficulty=True, rest=False)
+        if grades.left:
+            raise Stopped(f"{grades.left:,} rows could not be marked, since their calls failed: run it again")
+        _drop_out_of_band(recipe.select, grades, table, dropped)
+    mixed = mix(recipe.select, table, dropped, grades, ledger, tools)
+    dropped.update({hit.row: ("mixture", hit) for hit in mixed.dropped})
+    difficulty = spec.difficulty and not marks_decide
+    if (difficulty or spec.siblings or spec.responses > 1) and len(dropped) < len(table.ids):
+        _ask(ledger, recipe, table, dropped, grades, tools, budget, say, difficulty=difficulty, rest=True)
+    return mixed.groups
 
 
-def _grade(ledger: Ledger, recipe: Recipe, table: Table, dropped: Dropped, budget: Budget) -> Grades:
+def _ask(
+    ledger: Ledger,
+    recipe: Recipe,
+    table: Table,
+    dropped: Dropped,
+    grades: Grades,
+    tools: Tools,
+    budget: Budget,
+    say: Callable[[str], None],
+    *,
+    difficulty: bool,
+    rest: bool,
+) -> None:
     passed = [row for row in range(len(table.ids)) if row not in dropped]
-    wanted = _difficulty_rows(recipe, table, passed)
+    say(f"asking the grader about {len(passed):,} rows")
+    wanted = _difficulty_rows(recipe, table, passed) if difficulty else frozenset[int]()
     numbered = ((number, row) for number, row in enumerate(ledger.reader.dataset()) if number not in dropped)
 
-    async def asked() -> Grades:
+    async def asked() -> None:
         try:
-            return await grade(ledger, recipe, numbered, budget, difficulty=wanted)
+            await grade(ledger, recipe, numbered, budget, grades, tools, difficulty=wanted, rest=rest)
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None  # the second Ctrl-C
 
-    return in_loop(asked, lambda: budget.close(INTERRUPTED))
+    in_loop(asked, lambda: budget.close(INTERRUPTED))
 
 
 def _difficulty_rows(recipe: Recipe, table: Table, passed: Sequence[int]) -> frozenset[int]:
     spec = recipe.select.grade
-    if not spec.difficulty:
-        return frozenset()
     if spec.sample is None:
         return frozenset(passed)
     rounds: dict[int, list[int]] = {}
@@ -233,67 +293,67 @@ def _nothing_left(run: Path, dropped: Dropped) -> str:
     )
 
 
+def _made_by(recipe: Recipe, steps: Sequence[Step]) -> dict[str, Any]:
+    """All that decides a selection, as plain data."""
+    spec = recipe.select.grade
+    made: dict[str, Any] = {
+        "select": recipe.select.model_dump(mode="json"),
+        "steps": {step.name: dict(step.decides) for step in steps},
+    }
+    if spec.difficulty or spec.siblings or spec.responses > 1:
+        made["grader"] = recipe.roles.grader.model_dump(mode="json")
+        made["asked"] = recipe.spec("grader")[1].decisive()
+        made["prompts"] = [grader.hash.hex() for grader in load_graders(recipe).values()]
+    return made
+
+
 def _note(
     recipe: Recipe,
     table: Table,
     dropped: Dropped,
-    flags: Sequence[tuple[str, Hit]],
-    ledger: Ledger,
+    flags: Flags,
+    grades: Grades,
     tools: Tools,
     groups: Mapping[str, int],
 ) -> dict[str, Any]:
     """What the selection says of itself, for whoever reads the run later."""
     select = recipe.select
     counted = Counter(step for step, _ in dropped.values())
+    names = [*tools.names, *sorted(set(counted) - set(tools.names))]
     return {
-        "stamp": SelectionReader(ledger.reader).stamp(),
         "rows": len(table.ids),
         "kept": len(table.ids) - len(dropped),
         "dropped": dict(Counter(hit.reason.value for _, hit in dropped.values()).most_common()),
-        "flagged": dict(Counter(hit.reason.value for _, hit in flags).most_common()),
-        "steps": [[name, counted.pop(name, 0)] for name in (*tools.names, *sorted(set(counted) - set(tools.names)))],
+        "flagged": dict(
+            Counter(reason for reason, _ in {(hit.reason.value, hit.row) for _, hit in flags}).most_common()
+        ),
+        "steps": [[name, counted[name]] for name in names],
         "corpora": tools.corpora_note(),
         "encoder": tools.encoder_name,
         "tokenizer": select.tokens.tokenizer,
         "mixture": {"by": select.mixture.by, "groups": dict(groups)},
-        "made_by": made_by(recipe),
+        "unreadable": grades.unreadable,
+        "left": grades.left,
+        "marks": {kind: _spread(marks) for kind, marks in sorted(grades.marks.items())},
     }
 
 
-def made_by(recipe: Recipe) -> dict[str, Any]:
-    """What of a recipe decides a selection."""
-    return {
-        "select": recipe.select.model_dump(mode="json"),
-        "grader": recipe.roles.grader.model_dump(mode="json"),
-        "asked": recipe.spec("grader")[1].decisive(),
-    }
+def _spread(marks: Sequence[GradeRow]) -> dict[str, float]:
+    values = [mark.value for mark in marks if mark.value is not None]
+    if not values:
+        return {"rows": 0}
+    return {"rows": len(values), "mean": sum(values) / len(values), "low": min(values), "high": max(values)}
 
 
-def _record(
-    ledger: Ledger,
-    note: Mapping[str, Any],
-    dropped: Dropped,
-    flags: Sequence[tuple[str, Hit]],
-    grades: Grades,
-) -> None:
-    def rows(entries: Sequence[tuple[str, Hit]]) -> list[tuple[str, FindingRow]]:
+def _record(ledger: Ledger, note: Mapping[str, Any], dropped: Dropped, flags: Flags, grades: Grades) -> None:
+    def rows(entries: Iterable[tuple[str, Hit]]) -> list[tuple[str, FindingRow]]:
         return [(step, finding_row(hit)) for step, hit in sorted(entries, key=lambda entry: entry[1].row)]
 
-    writer = SelectionWriter(ledger)
-    for kind in ("difficulty", "complexity", "quality"):
-        writer.keep_grades(kind, grades.marks.get(kind, []))
-    writer.keep_samples(grades.samples)
-    writer.keep_selection(note, rows(list(dropped.values())), rows(flags))
+    marks = {kind: grades.marks.get(kind, []) for kind in ("difficulty", "complexity", "quality")}
+    SelectionWriter(ledger).keep_selection(note, rows(dropped.values()), rows(flags), marks, grades.samples)
 
 
-def _summary(
-    run: Path,
-    note: Mapping[str, Any],
-    dropped: Dropped,
-    flags: Sequence[tuple[str, Hit]],
-    grades: Grades,
-    ledger: Ledger,
-) -> Selected:
+def _selected(run: Path, note: Mapping[str, Any], ledger: Ledger) -> Selected:
     return Selected(
         run=run,
         rows=note["rows"],
@@ -303,7 +363,19 @@ def _summary(
         steps=[(name, count) for name, count in note["steps"]],
         corpora_checked=[corpus["title"] for corpus in note["corpora"]["checked"]],
         corpora_not_checked=note["corpora"]["not_checked"],
-        unreadable=grades.unreadable,
-        left=grades.left,
+        unreadable=note["unreadable"],
+        left=note["left"],
         pending=ledger.reader.seed_count() - ledger.reader.finished_count(),
+        marks=note["marks"],
+        groups=note["mixture"]["groups"],
+        changed=dict(_changed(note["made_by"]["select"], Select().model_dump(mode="json"), "select")),
     )
+
+
+def _changed(fields: Mapping[str, Any], defaults: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
+    """The fields that differ from their defaults, by dotted name."""
+    for part, value in fields.items():
+        if isinstance(value, dict) and part != "quotas":
+            yield from _changed(value, defaults[part], f"{name}.{part}")
+        elif value != defaults[part]:
+            yield f"{name}.{part}", value

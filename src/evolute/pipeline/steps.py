@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from evolute.ledger import GradeRow, Ledger, LedgerVectors, Reader, SelectionReader, SelectionWriter
+from evolute.ledger import GradeRow, Ledger, LedgerVectors, Reader, SelectionReader
 from evolute.pipeline.measuring import Rows, Step, Texts
 from evolute.recipe import Recipe, Select
 from evolute.records import Reason, Row
@@ -24,15 +24,17 @@ SEMANTIC_FLOOR = 0.8
 MEANT_FLOOR = 0.85
 CONTAMINATION_FLOOR = 8
 MEANT_AT_ONCE = 16_384
+VERSION = 1
+"""Raised when a step comes to measure something else; quality has its own."""
 TOKEN_MARKS = ("prompt-tokens", "response-tokens")
 
 
 class Tools:
     """What several steps need, opened when the first of them needs it."""
 
-    def __init__(self, recipe: Recipe, ledger: Ledger) -> None:
+    def __init__(self, recipe: Recipe, ledger: Ledger | None) -> None:
         self._recipe = recipe
-        self.ledger = ledger
+        self._ledger = ledger
         self.names: list[str] = []
 
     @cached_property
@@ -41,7 +43,8 @@ class Tools:
         from evolute.encoders.opening import open_encoder
 
         name = self._recipe.select.duplicates.encoder
-        return open_encoder(name, self._recipe.models, LedgerVectors(self.ledger))
+        store = LedgerVectors(self._ledger) if self._ledger is not None else None
+        return open_encoder(name, self._recipe.models, store)
 
     @cached_property
     def corpora(self) -> Corpora:
@@ -103,6 +106,10 @@ class Meant:
         self._compare()
         return Hits(self._count, self._hits)
 
+    def marks(self) -> Mapping[str, Iterable[GradeRow]]:
+        """None."""
+        return {}
+
     def _compare(self) -> None:
         from evolute.select.contamination import semantic_contamination
 
@@ -113,13 +120,12 @@ class Meant:
 
 
 class Tokens:
-    """Counts tokens, and puts the counts into the ledger as marks: a budget is compared with them when it is known."""
+    """Counts tokens, as marks: `over_budget` compares them with a budget."""
 
-    def __init__(self, tokenizer: str, ledger: Ledger) -> None:
+    def __init__(self, tokenizer: str) -> None:
         from evolute.select.lengths import TokenLengths
 
         self._lengths = TokenLengths(tokenizer, budget=1)
-        self._writer = SelectionWriter(ledger)
 
     def add(self, rows: Sequence[Row]) -> None:
         """Count the next rows."""
@@ -127,9 +133,14 @@ class Tokens:
 
     def found(self) -> Hits:
         """No hits yet: `over_budget` makes them."""
-        for kind, lengths in zip(TOKEN_MARKS, self._lengths.lengths, strict=True):
-            self._writer.keep_grades(kind, (GradeRow(row, n, "", None) for row, n in enumerate(lengths.tolist())))
         return Hits(len(self._lengths.lengths[0]), [])
+
+    def marks(self) -> Mapping[str, Iterable[GradeRow]]:
+        """The tokens of each prompt and each response."""
+        return {
+            kind: (GradeRow(row, count, "", None) for row, count in enumerate(lengths.tolist()))
+            for kind, lengths in zip(TOKEN_MARKS, self._lengths.lengths, strict=True)
+        }
 
 
 def over_budget(reader: Reader, budget: int, count: int) -> Hits:
@@ -144,6 +155,25 @@ def over_budget(reader: Reader, budget: int, count: int) -> Hits:
     return Hits(count, hits)
 
 
+def check_tools(recipe: Recipe) -> None:
+    """Open what selecting will need, as far as that costs nothing, so that a fault is found before the evolution.
+
+    Raises:
+        InputError: a corpus, a tokenizer or an encoder is not there, or cannot be read.
+        MissingExtra: a package is missing.
+    """
+    select, tools = recipe.select, Tools(recipe, None)
+    if select.contamination.check != "ignore":
+        _ = tools.corpora
+    needs_vectors = (select.duplicates.semantic, select.contamination.semantic)
+    if any(value is not None for value in needs_vectors) or select.mixture.by in ("cluster", "coverage"):
+        _ = tools.encoder
+    if select.tokens.tokenizer:
+        from evolute.select.lengths import load_tokenizer
+
+        load_tokenizer(select.tokens.tokenizer)
+
+
 def steps_of(select: Select, tools: Tools) -> Sequence[Step]:
     """The steps, in the order in which they decide."""
     steps = [*_on_rows(select, tools), *_on_pairs(select, tools)]
@@ -153,15 +183,16 @@ def steps_of(select: Select, tools: Tools) -> Sequence[Step]:
 
 def _on_rows(select: Select, tools: Tools) -> list[Step]:
     from evolute.select.contamination import Contamination
-    from evolute.select.quality import VERSION, Quality
+    from evolute.select.quality import VERSION as QUALITY_VERSION
+    from evolute.select.quality import Quality
 
-    steps = [Step("quality", {"version": VERSION}, lambda: Rows(Quality()))]
+    steps = [Step("quality", {"version": QUALITY_VERSION}, lambda: Rows(Quality()))]
     if select.contamination.check != "ignore":
         digests = [corpus.digest for corpus in tools.corpora.checked]
         steps.append(
             Step(
                 "contamination",
-                {"corpora": digests, "floor": CONTAMINATION_FLOOR},
+                {"corpora": digests, "floor": CONTAMINATION_FLOOR, "version": VERSION},
                 lambda: Rows(Contamination(tools.corpora, CONTAMINATION_FLOOR)),
             )
         )
@@ -171,7 +202,7 @@ def _on_rows(select: Select, tools: Tools) -> list[Step]:
             steps.append(Step("semantic-contamination", decides, lambda: Meant(tools, least)))
     if select.tokens.tokenizer:
         tokenizer = select.tokens.tokenizer
-        steps.append(Step("tokens", {"tokenizer": tokenizer}, lambda: Tokens(tokenizer, tools.ledger)))
+        steps.append(Step("tokens", {"tokenizer": tokenizer, "version": VERSION}, lambda: Tokens(tokenizer)))
     return steps
 
 
@@ -181,10 +212,17 @@ def _on_pairs(select: Select, tools: Tools) -> list[Step]:
 
     duplicates, steps = select.duplicates, []
     if duplicates.exact:
-        steps.append(Step("duplicates", {}, lambda: Texts(ExactDuplicates())))
+        steps.append(Step("duplicates", {"version": VERSION}, lambda: Texts(ExactDuplicates())))
     if duplicates.near is not None:
         floor = min(NEAR_FLOOR, duplicates.near)
-        steps.append(Step("near-duplicates", {"floor": floor}, lambda: Texts(NearDuplicates(floor)), apart=True))
+        steps.append(
+            Step(
+                "near-duplicates",
+                {"floor": floor, "version": VERSION},
+                lambda: Texts(NearDuplicates(floor)),
+                apart=True,
+            )
+        )
     if duplicates.semantic is not None:
         least = min(SEMANTIC_FLOOR, duplicates.semantic)
         decides = {"floor": least, "encoder": tools.encoder.identity}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import PureWindowsPath
 from typing import Any
 
 import orjson
@@ -13,6 +15,7 @@ from evolute.recipe.models import ModelSpec, Part, Roles, RoleSpec
 from evolute.recipe.selecting import Export, Select, Source
 from evolute.records import tagged_hash
 
+_FILE = re.compile(r"\.(jsonl?|ndjson|csv|tsv|txt|parquet|gz)(::|$)")
 EVOLVING_ROLES = ("evolver", "judge", "responder")
 
 
@@ -53,10 +56,14 @@ class Recipe(Part):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
     def to_public_yaml(self) -> str:
-        """The recipe without what only its owner needs: addresses, keys' names, headers, paths."""
+        """The recipe without what only its owner needs: addresses, keys' names, headers, folders."""
         private: dict[str, Any] = {"out": True, "models": True, "seeds": {"files"}, "evolve": {"operation_folders"}}
         data = self.model_dump(mode="json", exclude=private)
         data["models"] = {name: spec.decisive() for name, spec in self.models.items()}
+        select = data["select"]
+        select["contamination"]["corpora"] = [_without_folder(name) for name in self.select.contamination.corpora]
+        select["tokens"]["tokenizer"] = _without_folder(self.select.tokens.tokenizer)
+        select["duplicates"]["encoder"] = _without_folder(self.select.duplicates.encoder)
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
     def fingerprint(self, *more: bytes) -> bytes:
@@ -70,3 +77,10 @@ class Recipe(Part):
         used = sorted({getattr(self.roles, role).model for role in EVOLVING_ROLES})
         data["models"] = {name: self.models[name].decisive() for name in used}
         return tagged_hash("recipe-1", orjson.dumps(data, option=orjson.OPT_SORT_KEYS), *more)
+
+
+def _without_folder(name: str) -> str:
+    """A name in which a local path, if there is one, has lost its folders; `hf:OWNER/NAME` and `OWNER/NAME` stay."""
+    before, value = re.fullmatch(r"((?:\w[\w-]*=|sentence-transformers:)?)(.*)", name, re.DOTALL).groups()  # type: ignore[union-attr]
+    local = re.match(r"[./~\\]|[A-Za-z]:[\\/]", value) or value.count("/") > 1 or _FILE.search(value)
+    return before + (PureWindowsPath(value).name if local and not value.startswith("hf:") else value)
