@@ -4,10 +4,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolute.errors import InputError
+from evolute.errors import InputError, RecipeError
+from evolute.recipe import resolve
 from evolute.select.mixture import cover, difficulty_band, draw, draw_by_group
 
 IDS = [f"i1-{number:032x}" for number in range(300)]
@@ -58,11 +60,43 @@ def test_a_mixture_has_the_rows_asked_for(groups, data):
         (100, {"3": 1}, "no row is of group '3'; there are: 0, 1, 2"),
         (10, {"0": 6, "1": 6}, "more than the 10"),
         (None, {"0": 0.5}, "set select.mixture.rows"),
+        (
+            None,
+            {"0": float("inf")},
+            "inf rows of group '0' are wanted: give a whole number of rows, or a share below 1",
+        ),
+        (100, {"0": float("nan")}, "nan rows of group '0'"),
+        (100, {"0": 1.5}, "1.5 rows of group '0'"),
+        (100, {"0": -1}, "-1 rows of group '0'"),
     ],
 )
 def test_what_cannot_be_met_is_said(count, quotas, said):
     with pytest.raises(InputError, match=said):
         draw_by_group(IDS, GROUPS, count, quotas)
+
+
+@pytest.mark.parametrize(
+    ("mixture", "said"),
+    [
+        (
+            "{by: round, quotas: {0: .inf}}",
+            "select.mixture.quotas: '0' has inf: give a whole number of rows, or a share",
+        ),
+        ("{by: round, quotas: {0: .nan}}", r"select.mixture.quotas.0\b.*greater than or equal to 0"),
+        ("{by: round, quotas: {0: 20, 1: 1.5}}", "select.mixture.quotas: '1' has 1.5: give a whole number"),
+        ("{by: round}", "select.mixture: by: round needs rows or quotas"),
+        ("{by: coverage}", "select.mixture: by: coverage needs rows, "),
+    ],
+)
+def test_a_mixture_that_cannot_be_is_refused_by_the_recipe(mixture, said):
+    with pytest.raises(RecipeError, match=said):
+        resolve({"select": {"mixture": yaml.safe_load(mixture)}})
+
+
+def test_quotas_that_can_be():
+    quotas = resolve({"select": {"mixture": {"by": "round", "rows": 10, "quotas": {0: 0, 1: 0.5, 2: 5.0}}}}).select
+    assert quotas.mixture.quotas == {"0": 0, "1": 0.5, "2": 5}
+    assert Counter(GROUPS[row] for row in draw_by_group(IDS, GROUPS, 10, quotas.mixture.quotas)) == {"1": 5, "2": 5}
 
 
 def test_coverage_takes_the_far_ones_first():

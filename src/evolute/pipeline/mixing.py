@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from evolute.errors import InputError
 from evolute.ledger import Ledger
 from evolute.pipeline.grading import Grades
 from evolute.pipeline.measuring import BATCH, Table
@@ -35,7 +36,7 @@ def mix(select: Select, table: Table, dropped: Container[int], grades: Grades, l
     """Draw the mixture from the rows that passed.
 
     Raises:
-        InputError: there are too few rows, or a quota cannot be met.
+        InputError: there are too few rows, a quota cannot be met, or rows without a mark are mixed by difficulty.
     """
     mixture = select.mixture
     passed = [row for row in range(len(table.ids)) if row not in dropped]
@@ -69,6 +70,11 @@ def _groups(by: str, table: Table, passed: Sequence[int], grades: Grades, ledger
         return [table.operations[row] or "(seed)" for row in passed]
     if by == "difficulty":
         marks = {grade.row: grade.value for grade in grades.marks.get("difficulty", [])}
+        if all(marks.get(row) is None for row in passed):
+            raise InputError(
+                "select.mixture.by is 'difficulty', and no row that passed has a mark: set select.grade.difficulty to"
+                " true, so that the role grader gives them"
+            )
         return [difficulty_band(marks.get(row)) for row in passed]
     return _clusters(_vectors(ledger, passed, tools))
 

@@ -146,10 +146,21 @@ class Mixture(Part):
     def _names_are_text(cls, quotas: object) -> object:
         return {str(name): value for name, value in quotas.items()} if isinstance(quotas, dict) else quotas
 
+    @field_validator("quotas")
+    @classmethod
+    def _rows_or_a_share(cls, quotas: dict[str, float]) -> dict[str, float]:
+        for name, quota in quotas.items():
+            if quota >= 1 and not quota.is_integer():
+                raise ValueError(f"{name!r} has {quota!r}: give a whole number of rows, or a share below 1")
+        return quotas
+
     @model_validator(mode="after")
     def _quotas_have_groups(self) -> Self:
         if self.quotas and self.by in ("uniform", "coverage"):
             raise ValueError(f"quotas need groups: set by to round, operation, difficulty or cluster, not {self.by!r}")
+        if self.by != "uniform" and self.rows is None and not self.quotas:
+            needed = "rows" if self.by == "coverage" else "rows or quotas"
+            raise ValueError(f"by: {self.by} needs {needed}, for without them all rows are kept")
         return self
 
 

@@ -43,12 +43,13 @@ def draw_by_group(
         ids: the rows' ids.
         groups: each row's group.
         count: rows in all; None: what the quotas ask for, or all rows where there are none.
-        quotas: rows of a group; a number below 1 is that share of `count`. The other groups share the rest of `count`
-            evenly, and what one of them lacks goes to those that have more.
+        quotas: rows of a group, a whole number; a number below 1 is that share of `count`. The other groups share the
+            rest of `count` evenly, and what one of them lacks goes to those that have more.
         seed: another draw.
 
     Raises:
-        InputError: a quota names no group, or asks for more rows than there are; or all groups are too few.
+        InputError: a quota is no number of rows, names no group, or asks for more rows than there are; or all groups
+            are too few.
     """
     sizes = Counter(groups)
     wanted = {name: _size(name, quota, count, sizes) for name, quota in (quotas or {}).items()}
@@ -109,6 +110,11 @@ def difficulty_band(mark: float | None) -> str:
 def _size(name: str, quota: float, count: int | None, sizes: Mapping[str, int]) -> int:
     if name not in sizes:
         raise InputError(f"select.mixture.quotas: no row is of group {name!r}; there are: {', '.join(sorted(sizes))}")
+    if not (0 <= quota < 1 or (quota >= 1 and float(quota).is_integer())):
+        raise InputError(
+            f"select.mixture.quotas: {quota!r} rows of group {name!r} are wanted: give a whole number of rows, or a"
+            " share below 1"
+        )
     if 0 < quota < 1 and count is None:
         raise InputError(
             f"select.mixture.quotas: {name!r} asks for a share, {quota!r}: set select.mixture.rows as well"
