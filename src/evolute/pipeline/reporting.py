@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path, PurePath
 
 from evolute import __version__
@@ -48,7 +49,8 @@ def report(
         if encoder is None:
             encoder, missing = _shipped_encoder()
         note = folder / FIGURES_OF
-        note.unlink(missing_ok=True)  # figures that are half of this report and half of another are of no state
+        with suppress(OSError):  # none is there, or the folder cannot be written, which is said below
+            note.unlink()  # figures that are half of this report and half of another are of no state
         page = write_report(reader, facts, folder, encoder, no_encoder=missing, sample=sample, seed=seed, told=told)
         note.write_text(state, encoding="utf-8")
         return page
