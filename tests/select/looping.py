@@ -5,6 +5,7 @@ It says which text it looks at before it does, and ends with those whose cost gr
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -14,6 +15,7 @@ from faults import row
 
 from evolute.recipe import Rules
 from evolute.select.quality import quality
+from evolute.text import lexicon
 from evolute.text.cleaning import clean_instruction
 from evolute.text.instructions import check_instruction
 from evolute.text.responses import check_response
@@ -58,8 +60,19 @@ def texts() -> Iterator[tuple[str, Callable[[int], str]]]:
             f"{head!r} + {loop!r} + {tail!r}",
             lambda size, loop=loop, head=head, tail=tail: head + loop * (size // len(loop)) + tail,
         )
+    for phrase in lexicon_phrases():
+        yield repr(phrase), lambda size, loop=phrase: loop * (size // len(loop))
     for one, other in pairwise(loops):
         yield f"{one + other!r}", lambda size, both=one + other: both * (size // len(both))
+
+
+def lexicon_phrases() -> list[str]:
+    """What the patterns of the lexicon spell out, but for the verbs, which stand in one alternation."""
+    patterns = [value.pattern for value in vars(lexicon).values() if isinstance(value, re.Pattern)]
+    spelled = [re.sub(r"\\s[+*]+", " ", pattern).replace(lexicon._VERBS, "") for pattern in patterns]
+    return sorted(
+        {phrase.strip() + " " for pattern in spelled for phrase in re.findall(r"[^\W\d_]{3}[^\W\d_ ]* ?\w*", pattern)}
+    )
 
 
 def measure(text: str) -> float:

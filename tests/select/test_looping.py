@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("detect_secrets", reason="personal data and secrets need the select extra")
 PROGRAM = Path(__file__).with_name("looping.py")
 LIMIT = 120
-"""Seconds for all texts together, where nothing grows: some 20 on a free processor."""
+"""Seconds for all texts together, where nothing grows: some 30 on a free processor."""
 
 
 @pytest.mark.slow
