@@ -1,6 +1,6 @@
 """`python -m evolute` is `evolute`."""
 
-from evolute.cli import main
+from evolute.cli import program
 
 if __name__ == "__main__":
-    main()
+    program()

@@ -457,3 +457,26 @@ def test_a_fault_of_a_later_stage_is_found_before_anything_is_paid_for(tmp_path,
     with pytest.raises(InputError, match=r"nowhere\.jsonl"):
         api.run("wizardlm", out=tmp_path / "none", sources=[str(seeds_file(3))], settings=settings)
     assert not (tmp_path / "none").exists()
+
+
+def test_an_export_takes_the_place_of_nothing_that_the_run_lives_on(run):
+    seeds = run.parent / "twelve.jsonl"
+    before = seeds.read_bytes()
+    for target in (seeds, run / "dataset.jsonl", run / "recipe.yaml"):
+        with pytest.raises(InputError, match="write somewhere else"):
+            api.export(run, "alpaca", target)
+    assert seeds.read_bytes() == before
+
+
+def test_a_finished_run_is_not_taken_over_by_another_recipe(run):
+    before = (run / "recipe.yaml").read_bytes()
+    with pytest.raises(RecipeError, match="--anew"):
+        api.run("wizardlm", out=run, settings=SCRIPTED)
+    assert (run / "recipe.yaml").read_bytes() == before
+    assert api.run("wizardlm", out=run, settings=SCRIPTED | {"evolve.rounds": 1}, anew=True).dataset.is_dir()
+
+
+def test_a_recipe_without_an_address_makes_no_run(tmp_path, seeds_file):
+    with pytest.raises(InputError, match="has no address"):
+        api.run("wizardlm", out=tmp_path / "none", sources=[str(seeds_file(2))])
+    assert not (tmp_path / "none").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -15,35 +17,41 @@ app = App(
     version=__version__,
     help="""Turn a few seed instructions into a dataset worth training on.
 
-    evolute evolve seeds.jsonl --out run --base-url http://localhost:8000/v1 --model my-model
+    evolute init seeds.jsonl --base-url http://localhost:8000/v1 --model my-model
+    evolute run recipe.yaml
 
-    Without --base-url the embedded SmolLM2 answers. A run can be stopped at any moment and resumed with the same
-    command: no call is paid for twice.""",
+    `init` writes a recipe, and `run` does what it says: evolve, select, report,
+    export. Each stage is a command, too. Without --base-url the embedded SmolLM2
+    answers. A run can be stopped at any moment and resumed with the same command:
+    no call is paid for twice.""",
     help_format="plaintext",
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # main says what that means
 )
-app.command("evolute.cli.init:init", help="Write a commented recipe for your seeds and endpoint.")
-app.command("evolute.cli.evolve:evolve", help="Evolve seeds into a dataset, or go on with a run.")
-app.command("evolute.cli.run:run", help="The whole way that a recipe describes: evolve, select, report, export.")
-app.command("evolute.cli.evolve:plan", help="Estimate calls, tokens, cost and time from a small pilot.")
-app.command("evolute.cli.runs:status", help="How a run stands; works while it runs.")
-app.command("evolute.cli.runs:show", help="Draw lineages, or one with its prompts.")
-app.command("evolute.cli.runs:export", help="Write the dataset for a trainer, or as a folder to publish.")
-app.command("evolute.cli.select:select", help="Decide which rows make the dataset, with evidence for each.")
-app.command("evolute.cli.report:report", help="Write a page on the run, to look at in a browser.")
-app.command("evolute.cli.push:push", help="Publish an exported folder on the Hugging Face hub.")
-app.command("evolute.cli.compare:compare", help="Runs side by side.")
-app.command("evolute.cli.merge:merge", help="Make one run of several.")
-app.command("evolute.cli.runs:verify", help="Check every invariant of a run.")
-app.command("evolute.cli.runs:replay", help="Rebuild the dataset with the network off, and compare.")
+app.command("evolute.cli.init:init", help="Write a commented recipe for your seeds and endpoint.", sort_key=0)
+app.command(
+    "evolute.cli.run:run", help="The whole way that a recipe describes: evolve, select, report, export.", sort_key=1
+)
+app.command("evolute.cli.evolve:plan", help="Estimate calls, tokens, cost and time from a small pilot.", sort_key=2)
+app.command("evolute.cli.evolve:evolve", help="Evolve seeds into a dataset, or go on with a run.", sort_key=3)
+app.command("evolute.cli.select:select", help="Decide which rows make the dataset, with evidence for each.", sort_key=4)
+app.command("evolute.cli.report:report", help="Write a page on the run, to look at in a browser.", sort_key=5)
+app.command("evolute.cli.runs:export", help="Write the dataset for a trainer, or as a folder to publish.", sort_key=6)
+app.command("evolute.cli.push:push", help="Publish an exported folder on the Hugging Face hub.", sort_key=7)
+app.command("evolute.cli.runs:status", help="How a run stands; works while it runs.", sort_key=8)
+app.command("evolute.cli.runs:show", help="Draw lineages, or one with its prompts.", sort_key=9)
+app.command("evolute.cli.compare:compare", help="Runs side by side.", sort_key=10)
+app.command("evolute.cli.merge:merge", help="Make one run of several.", sort_key=11)
+app.command("evolute.cli.runs:verify", help="Check every invariant of a run.", sort_key=12)
+app.command("evolute.cli.runs:replay", help="Rebuild the dataset with the network off, and compare.", sort_key=13)
 
-operations = App(name="operations", help="The ways to rewrite an instruction.", help_format="plaintext")
+operations = App(sort_key=20, name="operations", help="The ways to rewrite an instruction.", help_format="plaintext")
 operations.command("evolute.cli.operations:list_operations", name="list", help="All operations.")
 operations.command("evolute.cli.operations:show", name="show", help="One operation's file and prompt.")
 operations.command("evolute.cli.operations:try_", name="try", help="Try one on an instruction.")
 app.command(operations)
 
-recipe = App(name="recipe", help="Recipes: those that ship, and yours.", help_format="plaintext")
+recipe = App(sort_key=21, name="recipe", help="Recipes: those that ship, and yours.", help_format="plaintext")
 recipe.command("evolute.cli.recipes:list_recipes", name="list", help="Their names.")
 recipe.command("evolute.cli.recipes:show_recipe", name="show", help="One's file, to copy and change.")
 recipe.command(
@@ -52,7 +60,7 @@ recipe.command(
 recipe.command("evolute.cli.recipes:explain", name="explain", help="Say what each field of a recipe means.")
 app.command(recipe)
 
-models = App(name="models", help="Endpoints and the embedded model.", help_format="plaintext")
+models = App(sort_key=22, name="models", help="Endpoints and the embedded model.", help_format="plaintext")
 models.command("evolute.cli.models:check", name="check", help="What an endpoint can do, and how fast it is.")
 models.command("evolute.cli.install:install", name="install", help="Install the embedded model.")
 app.command(models)
@@ -69,6 +77,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone; there is nobody left to tell
         sys.exit(141)
+
+
+def program() -> None:
+    """Run the command line as a process of its own."""
+    try:
+        main()
+    except SystemExit as end:
+        if end.code and "pyreqwest" in sys.modules:
+            # Its threads may still be at a call that failed, and abort the interpreter while it takes itself apart.
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(end.code if isinstance(end.code, int) else 1)
+        raise
 
 
 def fail(message: str, status: int) -> None:

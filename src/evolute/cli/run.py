@@ -30,6 +30,9 @@ def run(
     leave_over: Annotated[
         bool, Parameter(negative="", help="Go on although some lineages could not be finished, without their rows.")
     ] = False,
+    anew: Annotated[
+        bool, Parameter(negative="", help="Evolve a run of another recipe anew, where its calls differ.")
+    ] = False,
     set_: Set = None,
     max_cost: MaxCost = None,
     max_calls: MaxCalls = None,
@@ -52,6 +55,7 @@ def run(
         settings=dict(parse_assignment(text) for text in set_ or ()),
         limits=Limits(max_cost, max_calls, max_tokens, max_minutes),
         leave_over=leave_over,
+        anew=anew,
         watch=None if json else watch_on(sys.stderr),
         say=say,
     )

@@ -21,7 +21,7 @@ from evolute.ledger import CandidateRow, Reader
 from evolute.ledger.lock import describe, holder
 from evolute.ledger.rows import instruction_name, seed_name
 from evolute.pipeline.publishing import figures_of
-from evolute.pipeline.reading import export_folder
+from evolute.pipeline.reading import check_target, export_folder
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="The result as JSON on standard output.")]
 
@@ -149,8 +149,9 @@ def export(
     shards: Annotated[int | None, Parameter(help="Files of training rows, nearly equal. Folder.")] = None,
     rows_per_shard: Annotated[int | None, Parameter(help="Rows of a file, 100,000 by default. Folder.")] = None,
     container: Annotated[
-        Literal["parquet", "jsonl", "json", "jsonl.gz", "json.gz"], Parameter(help="What a folder's files are.")
-    ] = "parquet",
+        Literal["parquet", "jsonl", "json", "jsonl.gz", "json.gz"] | None,
+        Parameter(help="What a folder's files are. Default: as the run's recipe says (jsonl)."),
+    ] = None,
     seeds: Annotated[bool, Parameter(help="Include the seeds themselves.")] = True,
     unselected: Annotated[bool, Parameter(negative="", help="Include what `evolute select` dropped.")] = False,
     lineage: Annotated[bool, Parameter(help="Include where each row comes from.")] = True,
@@ -164,6 +165,7 @@ def export(
         run: The run's folder.
     """
     folder = is_folder(out, several=bool(validation or shards is not None or rows_per_shard is not None))
+    container = container or pipeline.run_recipe(run).export.container
     layout = {"container": container, "shards": shards, "rows_per_shard": rows_per_shard, "validation": validation}
     card = {"facts": pipeline.card_facts(run, selected=not unselected), "figures": figures_of(run)} if folder else {}
     common: dict[str, Any] = {**layout, **card, "seed": seed, "lineage": lineage}
@@ -171,6 +173,7 @@ def export(
     if format == "preference" or format == "preference-text":
         if unselected or reasoning:
             raise InputError("preference pairs are made of selected rows: leave --unselected and --reasoning out")
+        check_target(run, out)
         splits = export_preferences(pipeline.preferences(run, seeds=seeds), out, format=format, **common)
     elif folder:
         splits = export_folder(run, format, out, **common, **wanted)

@@ -119,7 +119,7 @@ def show_selected(selected: pipeline.Selected, *, last: bool = True) -> None:
         console.print(f"{selected.unreadable:,} marks are missing: the grader's replies gave none")
     if selected.left:
         console.print(f"{selected.left:,} questions to the grader failed; run the same command again to ask them")
-    if selected.changed:
+    if selected.changed and last:
         fields = ", ".join(f"{name}={value}" for name, value in selected.changed.items())
         console.print(Text(printable(f"settings of this run, kept for the next time: {fields}")))
         console.print("(--recipe NAME begins with that recipe's instead)")

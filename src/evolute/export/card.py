@@ -150,7 +150,7 @@ def _made(facts: CardFacts) -> str:
     made = (
         f"Made with Evolute{version} by {inline(facts.method)}{recipe}: language models rewrote seed instructions into"
         " harder or rarer ones, round by round, and answered them; what failed a check was dropped, with its reason."
-        " **The instructions and responses are synthetic.**"
+        " **All but the seeds is synthetic**; round 0 is the seeds, with their own responses or a model's."
     )
     if any(feature.get("name") == "root" for feature in facts.features):
         made += " The columns of each row say which seed, operation and models it came from."

@@ -69,7 +69,8 @@ def m002_selection(db: sqlite3.Connection) -> None:
     which `steps.key` and the note `selection` say.
     """
     for statement in (
-        "CREATE TABLE steps (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, key TEXT NOT NULL, note TEXT)",
+        """CREATE TABLE steps (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, key TEXT NOT NULL, note TEXT)""",
         """CREATE TABLE findings (
             step INTEGER NOT NULL REFERENCES steps, row INTEGER NOT NULL, reason TEXT NOT NULL, score REAL NOT NULL,
             other INTEGER, evidence TEXT)""",

@@ -10,6 +10,19 @@ from evolute.models import Model
 from evolute.recipe import ModelSpec
 
 
+def check_address(spec: ModelSpec) -> None:
+    """Look that the recipe says where a model is that is reached over HTTP.
+
+    Raises:
+        InputError: it does not.
+    """
+    if not spec.base_url:
+        raise InputError(
+            "the recipe's model has no address: give --base-url URL and --model NAME, or set models.NAME.base_url and "
+            ".model in the recipe (`evolute init` writes one)"
+        )
+
+
 @asynccontextmanager
 async def open_endpoint(spec: ModelSpec) -> AsyncIterator[Model]:
     """Open the model that `spec` describes: one try per request, no pacing, no memory.
@@ -29,8 +42,7 @@ async def open_endpoint(spec: ModelSpec) -> AsyncIterator[Model]:
         async with Embedded(spec) as embedded:
             yield embedded
     else:
-        if not spec.base_url:
-            raise InputError(f"model {spec.model!r} has no address: give --base-url URL, or models.….base_url")
+        check_address(spec)
         from evolute.models.http import Http
 
         async with Http(spec) as http:

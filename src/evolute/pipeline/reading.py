@@ -10,9 +10,11 @@ from evolute.errors import InputError
 from evolute.export import CardFacts, Format
 from evolute.export import export as write
 from evolute.export import export_folder as write_folder
-from evolute.ledger import Reader, SelectionReader
+from evolute.ledger import LEDGER, Reader, SelectionReader
 from evolute.pipeline.summary import Summary, summarise
 from evolute.records import Row
+
+OWN_FILES = frozenset({LEDGER, "recipe.yaml", "dataset.jsonl", "bad-rows.jsonl", "report.html", "run.lock"})
 
 
 def status(run: str | Path) -> Summary:
@@ -74,8 +76,10 @@ def export(
         reasoning: include reasoning content, where a model gave any.
 
     Raises:
-        InputError: there is no run, or the file's suffix contradicts the format.
+        InputError: there is no run, the file's suffix contradicts the format, or it is one of the run's own files or
+            a file of its seeds.
     """
+    check_target(run, Path(out))
     rows = (published(row) for row in dataset(run, seeds=seeds, selected=selected))
     return write(rows, format, Path(out), lineage=lineage, reasoning=reasoning)
 
@@ -101,6 +105,7 @@ def export_folder(
 
     The arguments are those of `export` and of `evolute.export.export_folder`.
     """
+    check_target(run, Path(out))
     return write_folder(
         (published(row) for row in dataset(run, seeds=seeds, selected=selected)),
         format,
@@ -115,6 +120,21 @@ def export_folder(
         facts=facts,
         figures=figures,
     )
+
+
+def check_target(run: str | Path, out: Path) -> None:
+    """Look that an export takes the place of nothing that the run lives on.
+
+    Raises:
+        InputError: `out` is one of the run's own files, or a file that its seeds were read from.
+    """
+    place = out.resolve()
+    if place.parent == Path(run).resolve() and place.name in OWN_FILES:
+        raise InputError(f"{out} is the run's own file: write somewhere else")
+    with Reader(Path(run)) as reader:
+        for (source,) in reader.select("SELECT path FROM sources"):
+            if source and Path(source).resolve() == place:
+                raise InputError(f"{out} is the file that the seeds of {run} were read from: write somewhere else")
 
 
 def published(row: Row) -> Row:

@@ -8,16 +8,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from evolute.errors import InputError, MissingExtra
+from evolute.errors import InputError, MissingExtra, RecipeError
 from evolute.evolve.budget import Limits
+from evolute.ledger import LEDGER, Reader
+from evolute.models.opening import check_address
 from evolute.pipeline.evolving import Watch, evolve, resolve_recipe
 from evolute.pipeline.publishing import DATASET_FOLDER, publish_folder
 from evolute.pipeline.reading import status
 from evolute.pipeline.reporting import report
 from evolute.pipeline.selecting import Selected, select
 from evolute.pipeline.steps import check_tools
-from evolute.pipeline.summary import Summary
-from evolute.recipe import Recipe, Source
+from evolute.pipeline.summary import Summary, run_recipe
+from evolute.recipe import EVOLVING_ROLES, Recipe, Source
 from evolute.seeds import SeedOptions
 
 
@@ -42,6 +44,7 @@ def run(
     settings: Mapping[str, Any] | None = None,
     limits: Limits | None = None,
     leave_over: bool = False,
+    anew: bool = False,
     watch: Watch | None = None,
     say: Callable[[str], None] = lambda remark: None,
 ) -> Ran:
@@ -54,6 +57,7 @@ def run(
         settings: recipe fields by dotted path, on top of it.
         limits: bounds on what may be spent, over all stages and sessions of the run.
         leave_over: go on to the next stages although some lineages could not be finished, their calls having failed.
+        anew: evolve a run of another recipe anew, from the recorded calls where they are the same.
         watch: shows the progress of the evolution.
         say: told what is being done.
 
@@ -73,6 +77,9 @@ def run(
         raise InputError(f"{recipe}: seeds.files names no file of seeds; write one there, or give --seeds FILE")
     check_extras(chosen)  # before anything is paid for, not after
     check_tools(chosen)
+    _check_models(chosen)
+    if not anew:
+        _check_same(folder, chosen)
     say(f"1 of 4, evolve: {folder}")
     summary = _evolve(chosen, folder, files, limits, watch, say)
     if summary.stopped or (summary.pending and not leave_over):
@@ -115,6 +122,40 @@ def check_extras(recipe: Recipe) -> None:
     for package, extra in wanted.items():
         if find_spec(package) is None:
             raise MissingExtra(f"evolute run ({package})", extra)
+
+
+def _check_models(recipe: Recipe) -> None:
+    """Look that each endpoint has an address and its key, before there is a run.
+
+    Raises:
+        InputError: an address is missing.
+        AuthenticationFailed: a key's variable is unset.
+    """
+    from evolute.models.http import Http
+
+    for spec in {recipe.spec(role)[0].model: recipe.spec(role)[1] for role in EVOLVING_ROLES}.values():
+        if spec.api not in ("scripted", "embedded"):
+            check_address(spec)
+            Http(spec)
+
+
+def _check_same(folder: Path, recipe: Recipe) -> None:
+    """Look that a run there, with finished lineages, is one of this recipe.
+
+    Raises:
+        RecipeError: another recipe evolved it.
+    """
+    if not (folder / LEDGER).is_file() or not (folder / "recipe.yaml").is_file():
+        return
+    with Reader(folder) as reader:
+        finished = reader.finished_count()
+    own = run_recipe(folder)
+    if finished and own.fingerprint() != recipe.fingerprint():
+        models = {spec.model for role in EVOLVING_ROLES for spec in [own.spec(role)[1]]}
+        raise RecipeError(
+            f"{folder} holds a run of another recipe ({own.name}, {', '.join(sorted(models))}; {finished:,} seeds "
+            "finished): give another --out, or --anew to evolve it anew with this one"
+        )
 
 
 def seed_options(source: Source) -> SeedOptions:
