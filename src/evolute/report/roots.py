@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -81,13 +82,12 @@ def root_of(instruction: str) -> Root | None:
         if (first and first[0].lower() in _PLAIN) or not (lead := _LEAD.match(text)):
             break
         text = text[lead.end() :]
-    found = [token[0].lower() for token in islice(_WORD.finditer(text), _TOKENS_LOOKED_AT)]
-    if not found or found[0] not in VERBS:
-        return None
-    return Root(found[0], _object(found[1:]))
+    found = (token[0].lower() for token in islice(_WORD.finditer(text), _TOKENS_LOOKED_AT))
+    verb = next(found, "")
+    return Root(verb, _object(found)) if verb in VERBS else None
 
 
-def _object(tokens: list[str]) -> str:
+def _object(tokens: Iterator[str]) -> str:
     phrase: list[str] = []
     for token in tokens:
         if not token[0].isalpha() or (token in _STOPS and (phrase or token not in ("to", "for", "with", "about"))):
