@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evolute.errors import SeedError
 from evolute.seeds import SeedReader
 from evolute.seeds.jsonrows import JsonRows
 
@@ -164,6 +165,16 @@ def test_a_first_line_beyond_the_first_block_is_still_json_lines(tmp_path: Path)
     long = {"instruction": "a", "output": "x" * (3 << 20)}
     path.write_text(json.dumps(long) + "\n" + json.dumps({"instruction": "b"}) + "\n")
     assert [seed.instruction for seed in SeedReader([str(path)])] == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "seeds.YML"])
+def test_yaml_is_never_plain_text(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("name: mine\nseeds:\n  files: [seeds.jsonl]\n")
+    with pytest.raises(SeedError, match="is YAML, which holds no seeds"):
+        list(SeedReader([str(path)]))
+    path.write_text('{"instruction": "a"}\n{"instruction": "b"}\n')
+    assert len(list(SeedReader([str(path)]))) == 2, "what it holds counts, not its name"
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the shared data is not on this machine")

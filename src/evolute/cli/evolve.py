@@ -13,7 +13,9 @@ from evolute.cli.screen import say, show_estimate, show_summary, status_of, watc
 from evolute.errors import InputError
 from evolute.evolve.budget import Limits
 from evolute.ledger import LEDGER
+from evolute.pipeline.planning import plan_recipe
 from evolute.recipe import parse_assignment
+from evolute.recipe.files import is_recipe_file, refuse_recipe
 from evolute.seeds import SeedOptions
 
 _MODEL = Group("Model", sort_key=1)
@@ -81,14 +83,14 @@ def _refuse_options(type_: object, value: str | None) -> None:
 
 
 File = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_refuse_options)]
-Out = Annotated[Path, Parameter(help="The run's folder; made if need be, resumed if it exists.")]
+Out = Annotated[Path | None, Parameter(help="The run's folder (needed); made if need be, resumed if it exists.")]
 
 
 def evolve(
     file: File | None = None,
     /,
     *,
-    out: Out,
+    out: Out = None,
     base_url: BaseUrl = None,
     model: ModelName = None,
     api: Api = None,
@@ -123,6 +125,10 @@ def evolve(
         file: The seeds: JSON, JSONL, CSV, TSV, Parquet, text, gzip of these, a folder, - for standard input, or the
             name of a dataset on the hub (owner/name). May be left out for a run that has read its seeds.
     """
+    if file is not None:
+        refuse_recipe(file)
+    if out is None:
+        raise InputError("where to? give --out RUN, the run's folder; it is made if need be, and resumed if it exists")
     settings = _settings(set_, base_url, model, api, api_key_env, concurrency, rounds, operations, run_seed)
     summary = pipeline.evolve(
         [file] if file else [],
@@ -146,7 +152,9 @@ def plan(
     target: File,
     /,
     *,
-    out: Annotated[Path | None, Parameter(help="The run's folder, which keeps the pilot for `evolve`.")] = None,
+    out: Annotated[
+        Path | None, Parameter(help="The run's folder, which keeps the pilot. Default, for a recipe: its own.")
+    ] = None,
     pilot: Annotated[int, Parameter(help="Lineages to grow for the estimate; they count towards the run.")] = 8,
     base_url: BaseUrl = None,
     model: ModelName = None,
@@ -170,33 +178,38 @@ def plan(
 ) -> None:
     """Estimate calls, tokens, cost and time from a small pilot, before anything large is spent.
 
-    The pilot is recorded in the run: `evolute evolve` with the same --out goes on from it and pays for none of it
-    again.
+    The pilot is recorded in the run: `evolute evolve` with the same --out, or `evolute run` with the same recipe, goes
+    on from it and pays for none of it again.
 
     Args:
-        target: The seeds' file, with --out RUN; or a run that exists.
+        target: A recipe's file; or the seeds' file, with --out RUN; or a run that exists.
     """
-    is_run = (Path(target) / LEDGER).is_file()
-    if out is None and not is_run:
-        raise InputError(f"{target!r} is not a run: give --out RUN, the folder that keeps the pilot")
-    run = Path(target) if out is None else out
-    settings = _settings(set_, base_url, model, api, api_key_env, concurrency, rounds, operations, run_seed)
     if pilot < 1:
         raise InputError(f"--pilot must be at least 1, got {pilot!r}")
-    estimate = pipeline.plan(
-        [] if is_run else [target],
-        out=run,
-        recipe=recipe,
-        settings=settings,
-        seeds=_options(column, where, limit, sample, seed, every_turn, skip_bad, split),
-        pilot=pilot,
-        watch=watch_on(sys.stderr),
-        say=say,
-    )
+    settings = _settings(set_, base_url, model, api, api_key_env, concurrency, rounds, operations, run_seed)
+    options = _options(column, where, limit, sample, seed, every_turn, skip_bad, split)
+    watch = watch_on(sys.stderr)
+    if is_recipe_file(target):
+        if recipe is not None:
+            raise InputError(f"two recipes: {target} and --recipe {recipe}; give one of them")
+        run, estimate = plan_recipe(
+            target, out=out, settings=settings, seeds=options, pilot=pilot, watch=watch, say=say
+        )
+        go_on = f"evolute run {target}" + (f" --out {out}" if out is not None else "")
+    else:
+        is_run = (Path(target) / LEDGER).is_file()
+        if out is None and not is_run:
+            raise InputError(f"{target!r} is not a run: give --out RUN, the folder that keeps the pilot")
+        run = Path(target) if out is None else out
+        estimate = pipeline.plan(
+            [] if is_run else [target],
+            out=run, recipe=recipe, settings=settings, seeds=options, pilot=pilot, watch=watch, say=say,
+        )  # fmt: skip
+        go_on = f"evolute evolve --out {run}"
     if json:
         write_json(estimate)
     else:
-        show_estimate(estimate, run)
+        show_estimate(estimate, go_on)
 
 
 def _settings(

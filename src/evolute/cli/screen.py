@@ -132,8 +132,8 @@ def _show_verdicts(console: Console, summary: Summary) -> None:
     console.print(table)
 
 
-def show_estimate(estimate: Estimate, run: Path) -> None:
-    """An estimate as ranges."""
+def show_estimate(estimate: Estimate, go_on: str) -> None:
+    """An estimate as ranges, and the command that goes on from its pilot."""
     console = out()
     console.print(f"{estimate.seeds:,} seeds, estimated from {estimate.pilot:,} finished lineages (90 % range):")
     table = Table(box=None, pad_edge=False)
@@ -156,4 +156,4 @@ def show_estimate(estimate: Estimate, run: Path) -> None:
     if estimate.cost is None:
         console.print("for the cost, give a price (dollars per million tokens): ", end="")
         console.print("--set 'models.default.price={input: 0.4, output: 1.6}'")
-    console.print(Text(f"to go on from the pilot: evolute evolve --out {run}"))
+    console.print(Text(printable(f"to go on from the pilot: {go_on}")), soft_wrap=True)

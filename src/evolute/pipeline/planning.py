@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from evolute.evolve.planning import Estimate, estimate, lineage_uses
 from evolute.evolve.session import Craft
 from evolute.ledger import LEDGER, Reader
 from evolute.pipeline.evolving import Watch, evolve, resolve_recipe
+from evolute.pipeline.running import seed_options
 from evolute.pipeline.summary import prices_of
 from evolute.recipe import Recipe
 from evolute.seeds import SeedOptions
 
 DEFAULT_IN_FLIGHT = 256
+_AS_READ = asdict(SeedOptions())
 
 
 def plan(
@@ -65,6 +68,47 @@ def plan(
         if not uses:
             raise EvoluteError("the pilot finished no lineage, so nothing can be estimated: see `evolute status`")
         return estimate(uses, reader.seed_count(), _in_flight(chosen))
+
+
+def plan_recipe(
+    recipe: str | Path,
+    *,
+    out: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seeds: SeedOptions | None = None,
+    limits: Limits | None = None,
+    pilot: int = 8,
+    watch: Watch | None = None,
+    say: Callable[[str], None] = lambda remark: None,
+) -> tuple[Path, Estimate]:
+    """Plan what a recipe's file says, as `run` would do it: from its own seeds, into its own folder.
+
+    Args:
+        recipe: the file.
+        out: the run's folder; default: the recipe's `out`, else `runs/` and its name.
+        settings: recipe fields by dotted path, on top of it.
+        seeds: how to read the seeds, where that differs from the defaults; the rest is as the recipe says.
+        limits: bounds on what the pilot may spend.
+        pilot: as for `plan`.
+        watch: shows the progress.
+        say: told what is being done.
+
+    Returns:
+        The run's folder, which keeps the pilot, and the estimate.
+
+    Raises:
+        EvoluteError: as for `plan`.
+    """
+    chosen = resolve_recipe(None, recipe, settings)
+    folder = Path(out or chosen.out or Path("runs") / chosen.name)
+    if not chosen.seeds.files and not (folder / LEDGER).is_file():
+        raise InputError(f"{recipe}: seeds.files names no file of seeds; write one there")
+    given = {} if seeds is None else {name: value for name, value in asdict(seeds).items() if value != _AS_READ[name]}
+    options = replace(seed_options(chosen.seeds), **given)
+    files = list(chosen.seeds.files)
+    return folder, plan(
+        files, out=folder, recipe=chosen, seeds=options, limits=limits, pilot=pilot, watch=watch, say=say
+    )
 
 
 def _in_flight(recipe: Recipe) -> int:

@@ -16,6 +16,7 @@ from evolute.files import replacing
 from evolute.models.http import Http
 from evolute.models.prices import unit_price
 from evolute.recipe import ModelSpec, Price, Recipe, load
+from evolute.recipe.files import refuse_recipe
 from evolute.seeds import SeedOptions, SeedReader
 from evolute.seeds.sources import places
 
@@ -45,6 +46,7 @@ def recognise_seeds(source: str) -> str:
     """
     if source == "-":
         raise InputError("a recipe cannot hold standard input: save it to a file, and give that")
+    refuse_recipe(source)
     if next(places(source)).hub:
         return f"{source}: a dataset on the hub, read when the run begins"
     reader = SeedReader([source], SeedOptions(limit=_LOOKED_AT))

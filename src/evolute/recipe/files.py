@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from evolute.errors import RecipeError
+from evolute.errors import InputError, RecipeError
 from evolute.recipe.whole import Recipe
 
 
@@ -32,6 +32,24 @@ def recipe_text(name: str) -> str:
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise RecipeError(f"no recipe {name!r}: {hint}give a YAML file, or one of {', '.join(shipped())}")
     return (resources.files("evolute") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def is_recipe_file(name: str) -> bool:
+    """Whether a name is that of a file of YAML, which recipes are, and seeds never."""
+    return Path(name).suffix.lower() in (".yaml", ".yml") and Path(name).is_file()
+
+
+def refuse_recipe(seeds: str) -> None:
+    """Look that what is given for seeds is no recipe.
+
+    Raises:
+        InputError: it looks like one.
+    """
+    if is_recipe_file(seeds):
+        raise InputError(
+            f"{seeds} looks like a recipe, not like seeds: `evolute run {seeds}` does what it says, and "
+            f"`evolute plan {seeds}` estimates what that takes"
+        )
 
 
 def load(name_or_path: str | Path) -> dict[str, Any]:

@@ -26,6 +26,7 @@ _SUFFIXES = {
     ".parquet": "parquet", ".txt": "text", ".text": "text", ".md": "text",
 }  # fmt: skip
 DATA_SUFFIXES = (*_SUFFIXES, ".gz")
+_YAML = frozenset({".yaml", ".yml"})
 _JSON_LIST = re.compile(rb"\[\s*[\[\]{\"]")
 _JSON_OBJECT = re.compile(rb"\{\s*[}\"]")
 _BATCH = 1024  # rows of a Parquet file decoded at once
@@ -45,6 +46,8 @@ def open_rows(path: Path | None) -> tuple[str, Rows]:
     refuse_binary(head)
     suffix = _suffix(path)
     kind = sniff(head, suffix)
+    if suffix in _YAML and kind in ("text", "csv"):  # each of a recipe's lines would be an instruction
+        raise FileProblem("is YAML, which holds no seeds; write them as JSONL, CSV or plain text (docs/seeds.md)")
     everything = chain([head], blocks)
     if kind == "csv":
         return kind, _table(everything, _delimiter(head, suffix))
