@@ -371,7 +371,10 @@ def test_a_dataset_column_alone_makes_no_alpaca_eval(tmp_path):
         ("a.csv", b'question\n"x\n', "{}", r"not a table"),
         ("a.parquet", b"no parquet", "{}", r"not a Parquet file"),
         ("a.docx", b"x", "{}", r"unknown kind of file '.docx'"),
-        ("a.txt", b"x", "{}.missing", r"neither a file nor a benchmark.*humaneval"),
+        ("a.txt", b"x", "{}.missing", r"a.txt.missing: no such file. Did you mean .a.txt"),
+        ("a.txt", b"x", "nope.jsonl", r"^nope.jsonl: no such file$"),
+        ("a.txt", b"x", "nope/a", r"no such file$"),
+        ("a.txt", b"x", "humanevl", r"neither a file nor a benchmark.*did you mean 'humaneval'.*humaneval, mbpp"),
         ("a.txt", b"Bend wood\nPlane a stave\n", "{}", r"a.txt: none of its items.*fewer than 5 words.*'Bend wood'"),
         ("a.jsonl", b'{"id": "77", "question": "B"}', "mine={}", r"none of its items.*'B'.*PATH::COLUMN"),
         ("a.txt", b"x", "arc", r"does not come with Evolute \(its license is CC BY-SA 4.0\).*arc=PATH.*hf:allenai"),
@@ -383,6 +386,16 @@ def test_what_cannot_be_read_is_said_with_the_remedy(tmp_path, monkeypatch, name
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=f"(?s){said}"):
         load_corpora([source.format(name)])
+
+
+def test_titles_are_names_too_whatever_their_case(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    checked = load_corpora(["HumanEval", "MT-Bench", "gsm8K"]).checked
+    assert [corpus.name for corpus in checked] == ["humaneval", "mt-bench", "gsm8k"]
+    with pytest.raises(InputError, match=r"ARC-Challenge does not come with Evolute.*arc=PATH"):
+        load_corpora(["ARC-Challenge"])
+    known = written(tmp_path / "known.jsonl", [{"instruction": ITEM, "dataset": "koala"}])
+    assert load_corpora([f"AlpacaEval={known}"]).checked[0].license == "CC BY-NC 4.0"
 
 
 def test_the_hub_is_asked_only_by_its_name(monkeypatch):

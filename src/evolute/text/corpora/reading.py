@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import gzip
 import io
 import os
@@ -22,6 +23,7 @@ COLUMNS = ("question", "instruction", "prompt", "problem", "query", "ctx", "text
 IDS = ("task_id", "question_id", "id", "idx", "index", "ind")
 _ALPACA_EVAL = {"helpful_base", "koala", "oasst", "selfinstruct", "vicuna"}
 _NAMED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)=(?P<source>.+)", re.DOTALL)
+_CALLED = {called.casefold(): one.name for one in KNOWN.values() for called in (one.name, one.title)}
 _REMEDY = "name the column of the items' text: PATH::COLUMN"
 
 
@@ -33,6 +35,7 @@ def read_corpus(source: str) -> Corpus:
             checked.
         MissingExtra: Parquet or the hub, without the packages for them.
     """
+    source = source if Path(source).exists() else _CALLED.get(source.casefold(), source)
     if source in SHIPPED:
         return Corpus.shipped(source)
     named = None if Path(source.partition("::")[0]).exists() else _NAMED.fullmatch(source)
@@ -46,7 +49,7 @@ def read_corpus(source: str) -> Corpus:
             f" {source}=PATH{hub}. Its home is {known.source}"
         )
     rows = list(_hub(path) if path.startswith("hf:") else _file(Path(path)))
-    known_as = KNOWN.get(name) or _recognised(rows)
+    known_as = KNOWN.get(_CALLED.get(name.casefold(), name)) or _recognised(rows)
     items = _items(rows, path, column)
     origin = path if path.startswith("hf:") else Path(path).name
     if known_as is not None:
@@ -122,9 +125,7 @@ def _listed(row: Mapping[str, Any]) -> str:
 
 def _file(path: Path) -> Iterable[Any]:
     if not path.is_file():
-        raise InputError(
-            f"{str(path)!r} is neither a file nor a benchmark that comes with Evolute; those are {', '.join(SHIPPED)}"
-        )
+        raise InputError(_no_file(path))
     packed = path.suffix.lower() == ".gz"
     suffix = (path.with_suffix("") if packed else path).suffix.lower()
     if suffix == ".parquet":
@@ -144,6 +145,20 @@ def _file(path: Path) -> Iterable[Any]:
     if suffix in {".json", ".jsonl", ".ndjson"}:
         return _json(text, path)
     raise InputError(f"{path}: unknown kind of file {suffix!r}; use .jsonl, .json, .csv, .tsv, .txt or .parquet (.gz)")
+
+
+def _no_file(path: Path) -> str:
+    """What to say where there is no file, by what was probably meant: a file or a name."""
+    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    if near := difflib.get_close_matches(path.name, names, n=1, cutoff=0.5):
+        return f"{path}: no such file. Did you mean {str(path.with_name(near[0]))!r}?"
+    if path.suffix or len(path.parts) > 1:
+        return f"{path}: no such file"
+    near = difflib.get_close_matches(str(path).casefold(), _CALLED, n=1)
+    hint = f"did you mean {_CALLED[near[0]]!r}? " if near else ""
+    return (
+        f"{str(path)!r} is neither a file nor a benchmark that comes with Evolute; {hint}those are {', '.join(SHIPPED)}"
+    )
 
 
 def _json(text: str, path: Path) -> Iterator[Any]:
