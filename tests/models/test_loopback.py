@@ -6,7 +6,17 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from evolute.models.loopback import Faults, LoopbackServer
+from evolute.models.loopback import Faults, LoopbackServer, _arguments
+from evolute.operations import load_grader
+from evolute.records import Row
+from evolute.select.grading import (
+    DIFFICULTIES,
+    instructions_as_items,
+    pairs_as_items,
+    parse_mark,
+    parse_marks,
+    responses_as_items,
+)
 
 
 @pytest.fixture
@@ -137,3 +147,42 @@ async def test_runs_as_a_process(session):
         await process.wait()
     assert stats["answers"] == 1
     assert list(stats["by_prompt"].values()) == [1]
+
+
+@pytest.mark.parametrize("api", ["chat", "completions"])
+async def test_it_answers_graders_with_marks(session, api):
+    """So that difficulty, siblings and response grading can be tried against it."""
+    row = dataset_row("Name the three longest rivers of Asia, with their lengths.")
+    items = [row, dataset_row("Name a river. " * 60)]
+    asked = {
+        "difficulty": {"instruction": row.asked},
+        "complexity": {"items": instructions_as_items(items)},
+        "quality": {"items": pairs_as_items(items)},
+        "responses": {"instruction": row.asked, "items": responses_as_items(["The Ob.", "The Yangtze. " * 40])},
+    }
+    schema = {"type": "object", "properties": {"verdict": {"enum": list(DIFFICULTIES)}}}
+    form = {"response_format": {"type": "json_schema", "json_schema": {"name": "verdict", "schema": schema}}}
+    async with LoopbackServer() as server:
+        for name, fields in asked.items():
+            prompt = load_grader(name).messages(**fields)[-1].content
+            body = chat(prompt) | (form if name == "difficulty" else {})
+            body |= {"prompt": prompt} if api == "completions" else {}
+            choice = (await post(session, server, body, f"/{'chat/' * (api == 'chat')}completions"))[1]["choices"][0]
+            said = choice["message"]["content"] if api == "chat" else choice["text"]
+            marks = parse_mark(said, 1, 10) if name == "difficulty" else parse_marks(said, 2, 1, 6)
+            assert marks is not None, (name, said)
+
+
+def dataset_row(instruction):
+    return Row(
+        id="s1-0", parent="", root="s1-0", round=0, operation="", instruction=instruction, input="", response="Yes.",
+        system="", history=(), evolver="", judge="", responder="", source="", line=1,
+    )  # fmt: skip
+
+
+def test_help_says_what_each_fault_is(capsys):
+    with pytest.raises(SystemExit):
+        _arguments().parse_args(["--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    for name, meaning in (("--reset", "The connection is reset"), ("--cut", "A 200 whose JSON stops half-way")):
+        assert f"{name} SHARE {meaning}" in shown

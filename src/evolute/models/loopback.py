@@ -29,6 +29,7 @@ except ImportError:
     raise MissingExtra("the loopback server", "loopback") from None
 
 from evolute.models.loopback_reply import prompt_key, reply_body, scripted_rule
+from evolute.recipe.explaining import descriptions
 
 Reply = str | Mapping[str, Any] | web.Response
 """The text of the answer, the whole body of a 200, or the whole HTTP response."""
@@ -281,9 +282,9 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--refuse", action="append", default=[], help="a body parameter to refuse (repeatable)")
     parser.add_argument("--max-body", type=int, help="bytes of request body beyond which the answer is a 413")
     parser.add_argument("--seed", type=int, default=0, help="what the faults are drawn from")
-    for field in fields(Faults):
-        name = "--" + field.name.replace("_", "-")
-        parser.add_argument(name, type=float, default=0.0, metavar="SHARE", help="share of requests, 0 to 1")
+    shares = parser.add_argument_group("faults", "the share of requests, 0 to 1, that each happens to")
+    for name, happens in descriptions(Faults).items():
+        shares.add_argument("--" + name.replace("_", "-"), type=float, default=0.0, metavar="SHARE", help=happens)
     return parser
 
 

@@ -9,29 +9,37 @@ from typing import Any
 
 import orjson
 
-from evolute.models.scripted import answered, estimated_usage, evolved, given_instruction, judged
+from evolute.models.scripted import answered, estimated_usage, evolved, given_instruction, graded, judged
 from evolute.records import Message, tagged_hash
 
 EMBEDDED = 64
 """Numbers in an embedding."""
+_ASKS_FOR_MARKS = ("\nScore:", "\nYour scores, one line for each:")
+"""How the shipped graders' prompts end."""
 
 
 def scripted_rule(body: Mapping[str, Any]) -> str | dict[str, Any]:
-    """Play evolver, judge or responder like `evolve_script`; the role is guessed from the prompt's shape.
+    """Play evolver, judge, responder or grader like `evolve_script`; the role is guessed from the prompt's shape.
 
     A request for embeddings gets the whole body of `embeddings_body`.
     """
     if "input" in body:
         return embeddings_body(body)
     messages, draw, choices = messages_of(body), int(body.get("seed") or 0), choices_of(body)
-    if choices:
-        verdict = judged(messages, draw, choices)
-        return orjson.dumps({_verdict_field(body): verdict}).decode() if "response_format" in body else verdict
     prompt = messages[-1].content if messages else ""
+    if prompt.rstrip().endswith(_ASKS_FOR_MARKS):
+        return _in_its_form(body, graded(messages, draw))
+    if choices:
+        return _in_its_form(body, judged(messages, draw, choices))
     if "Not Equal" in prompt:
         return judged(messages, draw, ("Equal", "Not Equal"))
     play = answered if given_instruction(prompt) == prompt.strip() else evolved
     return play(messages, draw)
+
+
+def _in_its_form(body: Mapping[str, Any], verdict: str) -> str:
+    """A verdict as JSON, where the request wants that."""
+    return orjson.dumps({_verdict_field(body): verdict}).decode() if "response_format" in body else verdict
 
 
 def embeddings_body(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def _nearest(name: str, known: list[str]) -> str:
 
 
 def _fields(model: type[BaseModel], before: str, defaults: BaseModel | None = None) -> Iterator[FieldHelp]:
-    said = _descriptions(model)
+    said = descriptions(model)
     for name, field in model.model_fields.items():
         default = getattr(defaults, name) if defaults else field.get_default(call_default_factory=True)
         inner, chosen = _group(field.annotation)
@@ -111,9 +111,9 @@ def _group(annotation: Any) -> tuple[type[BaseModel] | None, bool]:  # noqa: ANN
     return None, False
 
 
-def _descriptions(model: type[BaseModel]) -> dict[str, str]:
-    """The strings beneath a model's fields."""
-    (cls,) = ast.parse(inspect.getsource(model)).body
+def descriptions(class_: type) -> dict[str, str]:
+    """The strings beneath a class's fields, by the fields' names."""
+    (cls,) = ast.parse(inspect.getsource(class_)).body
     found = {}
     lines = cls.body if isinstance(cls, ast.ClassDef) else []
     for line, below in pairwise(lines):
