@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from evolute import pipeline
+from evolute.cli.evidence import show_decisions, show_reason
 from evolute.cli.screen import out as screen
 from evolute.cli.screen import say, show_summary, write_json
 from evolute.cli.tree import LineageView, NodeView, draw_lineage
@@ -52,11 +53,15 @@ def show(
     id_: Annotated[str | None, Parameter(name="ID", help="A seed's or an instruction's id, or its beginning.")] = None,
     /,
     *,
-    count: Annotated[int, Parameter(help="Lineages to draw when no id is given.")] = 3,
+    reason: Annotated[
+        str | None, Parameter(help="Draw what was dropped or flagged for this reason, the strongest cases first.")
+    ] = None,
+    count: Annotated[int, Parameter(help="Lineages or cases to draw when no id is given.")] = 3,
 ) -> None:
     """Draw lineages as trees: seed, operation, evolved instruction, response; what was dropped, and why.
 
-    With an ID, one lineage, and every prompt that was sent for it.
+    With an ID, one lineage, every prompt that was sent for it, and what the selection decided on its rows. With
+    --reason, rows and candidates that were dropped or flagged for it, with the evidence.
 
     Args:
         run: The run's folder.
@@ -65,7 +70,12 @@ def show(
     console = screen()
     if count < 1:
         raise InputError(f"--count must be at least 1, got {count!r}")
+    if reason is not None and id_ is not None:
+        raise InputError(f"an id ({id_}) and --reason {reason}: give one of them")
     with Reader(run) as reader:
+        if reason is not None:
+            show_reason(reader, reason, count, console)
+            return
         if id_ is None:
             for view in islice(_richest(reader, count), count):
                 console.print(draw_lineage(view))
@@ -76,6 +86,7 @@ def show(
             raise InputError(f"{run} has no seed or instruction whose id begins with {id_!r}")
         for again in walk(reader, pipeline.run_recipe(run), found[0] - 1, 1):
             console.print(draw_lineage(_view(reader, again.position, again), prompts=True))
+        show_decisions(reader, found[1].id, console)
 
 
 def _richest(reader: Reader, count: int) -> Iterator[LineageView]:

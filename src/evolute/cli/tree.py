@@ -62,41 +62,45 @@ def draw_lineage(lineage: LineageView, *, prompts: bool = False) -> Tree:
 
     Long texts are cut to a few lines, except with `prompts`, which shows them whole, and every prompt and reply too.
     """
-    head = f"seed {_short(lineage.seed_id, prompts)} · {PurePath(lineage.source).name}:{lineage.line}"
+    head = f"seed {_named(lineage.seed_id, prompts)} · {PurePath(lineage.source).name}:{lineage.line}"
     if lineage.reason:
         head += f" · not in the dataset: {lineage.reason}"
-    tree = Tree(_Block("●", "*", "bold", head, _texts(lineage.instruction, lineage.response), whole=prompts))
+    tree = Tree(Block("●", "*", "bold", head, texts_of(lineage.instruction, lineage.response), whole=prompts))
     branches = {lineage.seed_id: tree}
     for node in lineage.nodes:
         mark, plain, colour = _MARKS[node.kept]
-        texts = _texts(node.instruction, node.response)
-        block = _Block(mark, plain, colour, _heading(node, prompts), texts, whole=prompts, faded=node.kept is False)
+        texts = texts_of(node.instruction, node.response)
+        block = Block(mark, plain, colour, _heading(node, prompts), texts, whole=prompts, faded=node.kept is False)
         branch = branches.get(node.parent, tree).add(block)
         branches[node.id] = branch
         if prompts:
             for title, text in node.prompts:
-                branch.add(_Block("›", ">", "cyan", title, [("", text)], whole=True))
+                branch.add(Block("›", ">", "cyan", title, [("", text)], whole=True))
     return tree
 
 
-def _short(id_: str, whole: bool) -> str:
+def short(id_: str) -> str:
     """Enough of an id to name it in a command."""
-    return id_ if whole else id_[:11]
+    return id_[:11]
+
+
+def _named(id_: str, whole: bool) -> str:
+    return id_ if whole else short(id_)
 
 
 def _heading(node: NodeView, whole: bool) -> str:
     attempt = f", attempt {node.attempt + 1}" if node.attempt else ""
-    said = f"{node.operation} · round {node.round}{attempt} · {_short(node.id, whole)}"
+    said = f"{node.operation} · round {node.round}{attempt} · {_named(node.id, whole)}"
     if node.kept is None:
         return f"{said} · pending"
     if node.kept:
         return said
-    why = _evidence(node.evidence)
+    why = evidence_in_words(node.evidence)
     return f"{said} · dropped: {node.reason}" + (f" ({why})" if why else "")
 
 
-def _evidence(text: str) -> str:
-    """A verdict's evidence in words, cut to what a heading bears."""
+def evidence_in_words(text: str, most: int = _EVIDENCE_CHARACTERS) -> str:
+    """A verdict's evidence, which is JSON, in words; cut to `most` characters, by default what a heading bears."""
     try:
         found = orjson.loads(text or "{}")
     except orjson.JSONDecodeError:
@@ -104,7 +108,7 @@ def _evidence(text: str) -> str:
     if isinstance(found, dict):
         found = ", ".join(f"{name}: {_plain(value)}" for name, value in found.items())
     said = " ".join(str(found).split())
-    return said if len(said) <= _EVIDENCE_CHARACTERS else said[: _EVIDENCE_CHARACTERS - 1].rstrip() + "…"
+    return said if len(said) <= most else said[: most - 1].rstrip() + "…"
 
 
 def _plain(value: object) -> str:
@@ -113,13 +117,13 @@ def _plain(value: object) -> str:
     return str(value) if isinstance(value, str | int) else orjson.dumps(value).decode()
 
 
-def _texts(instruction: str | None, response: str | None) -> list[tuple[str, str]]:
+def texts_of(instruction: str | None, response: str | None) -> list[tuple[str, str]]:
     """An instruction and its response, each with its mark; what is missing is left out."""
     return [(mark, text) for mark, text in (("", instruction), ("→ ", response)) if text is not None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
+class Block:
     """A heading, and texts below it, that knows the width and the encoding only when it is drawn."""
 
     mark: str
