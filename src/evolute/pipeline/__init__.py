@@ -9,7 +9,8 @@ from evolute.pipeline.publishing import DATASET_FOLDER, card_facts, preferences,
 from evolute.pipeline.reading import dataset, export, status
 from evolute.pipeline.reporting import report
 from evolute.pipeline.running import Ran, run
-from evolute.pipeline.selecting import Selected, select
+from evolute.pipeline.selected import Selected
+from evolute.pipeline.selecting import select
 from evolute.pipeline.stopping import INTERRUPTED
 from evolute.pipeline.summary import Summary, run_recipe
 

@@ -62,7 +62,7 @@ def resolve_recipe(
         assign(fields, path.split("."), value)
     if settings.get("models.default.base_url") and not fields.get("models", {}).get("default", {}).get("model"):
         raise RecipeError("an endpoint needs a model: give --model NAME (`evolute models check URL` lists them)")
-    return resolve(fields, str(source))
+    return resolve(fields, str(source), settings)
 
 
 def _begun(run: Path) -> bool:

@@ -16,7 +16,8 @@ from evolute.pipeline.evolving import Watch, evolve, resolve_recipe
 from evolute.pipeline.publishing import DATASET_FOLDER, publish_folder
 from evolute.pipeline.reading import status
 from evolute.pipeline.reporting import report
-from evolute.pipeline.selecting import Selected, select
+from evolute.pipeline.selected import Selected
+from evolute.pipeline.selecting import select
 from evolute.pipeline.steps import check_tools
 from evolute.pipeline.summary import Summary, run_recipe
 from evolute.recipe import EVOLVING_ROLES, Recipe, Source

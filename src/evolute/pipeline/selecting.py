@@ -8,55 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evolute.errors import InputError, RecipeError, Stopped
+from evolute.errors import InputError, Stopped
 from evolute.evolve.budget import Budget, Limits
-from evolute.ledger import LEDGER, FindingRow, GradeRow, Ledger, SelectionReader, SelectionWriter
-from evolute.pipeline.evolving import resolve_recipe, standing, write_recipe
+from evolute.ledger import FindingRow, Ledger, SelectionReader, SelectionWriter
+from evolute.pipeline.choosing import selecting_recipe
+from evolute.pipeline.evolving import standing, write_recipe
 from evolute.pipeline.grading import Grades, grade, load_graders
 from evolute.pipeline.measuring import Step, Table, finding_row, measure
 from evolute.pipeline.mixing import mix
+from evolute.pipeline.selected import Dropped, Flags, Selected, note_of, selected_of
 from evolute.pipeline.steps import Tools, over_budget, steps_of
 from evolute.pipeline.stopping import INTERRUPTED, in_loop
-from evolute.recipe import EVOLVING_ROLES, Recipe, Select, assign, load, resolve
+from evolute.recipe import Recipe, Select
 from evolute.records import Reason, tagged_hash
 from evolute.select.findings import Hit, Hits, Pairs, Selection
-
-Dropped = dict[int, tuple[str, Hit]]
-"""By row: the step that dropped it, and what it found."""
-Flags = Sequence[tuple[str, Hit]]
-
-
-@dataclass(frozen=True, slots=True)
-class Selected:
-    """What a selection came to.
-
-    `dropped` and `flagged` count rows by reason; `steps` says how many each step dropped, in their order; a row that
-    several would drop counts for the first. `unreadable` counts marks that the grader's reply did not give, `left` what
-    could not be asked since calls failed. `marks` has rows, mean, lowest and highest by kind; `groups` how many rows
-    the mixture drew of each. `changed` are the fields of `select` that differ from their defaults. `stopped` says why
-    there is no new selection, empty if there is one.
-    """
-
-    run: Path
-    rows: int = 0
-    kept: int = 0
-    dropped: Mapping[str, int] = field(default_factory=dict)
-    flagged: Mapping[str, int] = field(default_factory=dict)
-    steps: Sequence[tuple[str, int]] = ()
-    corpora_checked: Sequence[str] = ()
-    corpora_not_checked: Sequence[str] = ()
-    unreadable: int = 0
-    left: int = 0
-    pending: int = 0
-    marks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    groups: Mapping[str, int] = field(default_factory=dict)
-    changed: Mapping[str, Any] = field(default_factory=dict)
-    stopped: str = ""
 
 
 def select(
@@ -95,11 +64,13 @@ def select(
         if note is not None and before.is_current() and note["made_by"] == made_by and not note["left"]:
             say("this selection has been made already")
             write_recipe(run, chosen)
-            return _selected(run, note, ledger)
+            return selected_of(run, note, ledger.reader)
         say(f"looking at the rows of {run} ({', '.join(step.name for step in steps)})")
         table, found = measure(ledger, steps)
         if "tokens" in found:
             found["tokens"] = over_budget(ledger.reader, chosen.select.tokens.budget, len(table.ids))
+        if unread := tools.unread:
+            say(f"{unread:,} prompts are in a script that the encoder cannot read: they count as like none")
         dropped, flags = decide(chosen.select, table, found)
         grades = Grades()
         try:
@@ -109,55 +80,11 @@ def select(
         if len(dropped) == len(table.ids):
             raise InputError(_nothing_left(run, dropped))
         flags = [(name, hit) for name, hit in flags if hit.row not in dropped]
-        note = _note(chosen, table, dropped, flags, grades, tools, groups)
+        note = note_of(chosen, len(table.ids), dropped, flags, grades, tools, groups)
         note |= {"stamp": before.stamp(), "made_by": made_by}
         _record(ledger, note, dropped, flags, grades)
         write_recipe(run, chosen)
-        return _selected(run, note, ledger)
-
-
-def selecting_recipe(
-    run: Path, recipe: Recipe | str | Path | None = None, settings: Mapping[str, Any] | None = None
-) -> Recipe:
-    """The run's own recipe, with what comes after the evolution taken from `recipe` and `settings`.
-
-    Raises:
-        InputError: there is no run.
-        RecipeError: a setting would change the evolution, or another model has the name of one of the run's.
-    """
-    if not (run / LEDGER).is_file() or not (run / "recipe.yaml").is_file():
-        raise InputError(
-            f"{str(run)!r} is not a run: it has no {LEDGER}. A run is made by `evolute evolve FILE --out RUN`"
-        )
-    own = resolve_recipe(run)
-    fields = load(run / "recipe.yaml")
-    if recipe is not None:
-        other = recipe if isinstance(recipe, Recipe) else resolve(load(recipe), str(recipe))
-        _take_over(fields, own, other)
-    for path, value in (settings or {}).items():
-        assign(fields, path.split("."), value)
-    chosen = resolve(fields, str(recipe or run / "recipe.yaml"))
-    if chosen.fingerprint() != own.fingerprint():
-        raise RecipeError(
-            f"that would change how {run} evolved, not which rows are selected: `evolute evolve --out {run}` takes it"
-        )
-    return chosen
-
-
-def _take_over(fields: dict[str, Any], own: Recipe, other: Recipe) -> None:
-    """What another recipe says of all that comes after the evolution, with the models that it needs for that."""
-    taken = other.model_dump(mode="json")
-    fields |= {part: taken[part] for part in ("select", "export")}
-    fields["roles"]["grader"] = taken["roles"]["grader"]
-    evolving = {own.spec(role)[0].model for role in EVOLVING_ROLES}
-    for name in {other.roles.grader.model, other.select.duplicates.encoder} & set(other.models):
-        mine = own.models.get(name)
-        if name in evolving and mine is not None and mine.decisive() != other.models[name].decisive():
-            raise RecipeError(
-                f"models.{name} of {other.name!r} is not the model of that name that evolved the run: give the one for "
-                "the grader (roles.grader.model) or the encoder another name"
-            )
-        fields["models"][name] = taken["models"][name]
+        return selected_of(run, note, ledger.reader)
 
 
 def decide(select: Select, table: Table, found: Mapping[str, Hits | Pairs]) -> tuple[Dropped, list[tuple[str, Hit]]]:
@@ -307,75 +234,9 @@ def _made_by(recipe: Recipe, steps: Sequence[Step]) -> dict[str, Any]:
     return made
 
 
-def _note(
-    recipe: Recipe,
-    table: Table,
-    dropped: Dropped,
-    flags: Flags,
-    grades: Grades,
-    tools: Tools,
-    groups: Mapping[str, int],
-) -> dict[str, Any]:
-    """What the selection says of itself, for whoever reads the run later."""
-    select = recipe.select
-    counted = Counter(step for step, _ in dropped.values())
-    names = [*tools.names, *sorted(set(counted) - set(tools.names))]
-    return {
-        "rows": len(table.ids),
-        "kept": len(table.ids) - len(dropped),
-        "dropped": dict(Counter(hit.reason.value for _, hit in dropped.values()).most_common()),
-        "flagged": dict(
-            Counter(reason for reason, _ in {(hit.reason.value, hit.row) for _, hit in flags}).most_common()
-        ),
-        "steps": [[name, counted[name]] for name in names],
-        "corpora": tools.corpora_note(),
-        "encoder": tools.encoder_name,
-        "tokenizer": select.tokens.tokenizer,
-        "mixture": {"by": select.mixture.by, "groups": dict(groups)},
-        "unreadable": grades.unreadable,
-        "left": grades.left,
-        "marks": {kind: _spread(marks) for kind, marks in sorted(grades.marks.items())},
-    }
-
-
-def _spread(marks: Sequence[GradeRow]) -> dict[str, float]:
-    values = [mark.value for mark in marks if mark.value is not None]
-    if not values:
-        return {"rows": 0}
-    return {"rows": len(values), "mean": sum(values) / len(values), "low": min(values), "high": max(values)}
-
-
 def _record(ledger: Ledger, note: Mapping[str, Any], dropped: Dropped, flags: Flags, grades: Grades) -> None:
     def rows(entries: Iterable[tuple[str, Hit]]) -> list[tuple[str, FindingRow]]:
         return [(step, finding_row(hit)) for step, hit in sorted(entries, key=lambda entry: entry[1].row)]
 
     marks = {kind: grades.marks.get(kind, []) for kind in ("difficulty", "complexity", "quality")}
     SelectionWriter(ledger).keep_selection(note, rows(dropped.values()), rows(flags), marks, grades.samples)
-
-
-def _selected(run: Path, note: Mapping[str, Any], ledger: Ledger) -> Selected:
-    return Selected(
-        run=run,
-        rows=note["rows"],
-        kept=note["kept"],
-        dropped=note["dropped"],
-        flagged=note["flagged"],
-        steps=[(name, count) for name, count in note["steps"]],
-        corpora_checked=[corpus["title"] for corpus in note["corpora"]["checked"]],
-        corpora_not_checked=note["corpora"]["not_checked"],
-        unreadable=note["unreadable"],
-        left=note["left"],
-        pending=ledger.reader.seed_count() - ledger.reader.finished_count(),
-        marks=note["marks"],
-        groups=note["mixture"]["groups"],
-        changed=dict(_changed(note["made_by"]["select"], Select().model_dump(mode="json"), "select")),
-    )
-
-
-def _changed(fields: Mapping[str, Any], defaults: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
-    """The fields that differ from their defaults, by dotted name."""
-    for part, value in fields.items():
-        if isinstance(value, dict) and part != "quotas":
-            yield from _changed(value, defaults[part], f"{name}.{part}")
-        elif value != defaults[part]:
-            yield f"{name}.{part}", value

@@ -66,6 +66,11 @@ class Tools:
         """The encoder that was used; empty where none was needed."""
         return self.encoder.name if "encoder" in self.__dict__ else ""
 
+    @property
+    def unread(self) -> int:
+        """Texts that the shipped encoder could not read, of those that it was given."""
+        return int(getattr(self.encoder, "unread", 0)) if self.encoder_name else 0
+
     def corpora_note(self) -> dict[str, Any]:
         """The corpora that were checked, and those known that were not."""
         if self._recipe.select.contamination.check == "ignore":

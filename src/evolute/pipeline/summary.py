@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -13,6 +14,8 @@ from evolute.ledger import Reader, SelectionReader, Totals
 from evolute.models.prices import cost, unit_price
 from evolute.recipe import Price, Recipe, load, resolve
 from evolute.records import Usage
+
+_GRADER, _FURTHER, _REST = "(grader)", "(further responses)", "(other calls)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,9 @@ class Summary:
 
     `kept` and `dropped` (by reason) count evolved candidates; `seeds_dropped` counts seeds whose own response was
     dropped, so that they are not in the dataset. `cost` is in US dollars, None where a price is unknown; `stopped`
-    says why a run is not finished; `selection` is None where none was made.
+    says why a run is not finished; `selection` is None where none was made. `others` are the calls behind no candidate:
+    the grader's, further responses (those that were ranked), and the rest (unsound responses; calls of lineages under
+    way and of an earlier recipe). With `operations` they add up to the total.
     """
 
     run: Path
@@ -63,6 +68,7 @@ class Summary:
     cost: float | None
     roles: Sequence[Totals]
     operations: Sequence[OperationUse]
+    others: Sequence[OperationUse]
     left_over: Mapping[str, int]
     stopped: str
     selection: SelectionState | None = None
@@ -74,8 +80,9 @@ class Summary:
 
     @property
     def cost_per_kept(self) -> float | None:
-        """US dollars per kept evolved instruction."""
-        return None if self.cost is None or not self.kept else self.cost / self.kept
+        """US dollars per kept evolved instruction: of the evolution's calls, without the grader's and what it ranks."""
+        after = _sum([use.cost for use in self.others if use.operation in (_GRADER, _FURTHER)])
+        return None if self.cost is None or after is None or not self.kept else (self.cost - after) / self.kept
 
 
 def run_recipe(run: Path) -> Recipe:
@@ -103,6 +110,7 @@ def summarise(run: Path, reader: Reader) -> Summary:
     totals = reader.totals()
     prices = prices_of(run_recipe(run), {part.model for part in totals})
     tally = reader.tally()
+    usage = reader.operation_usage()
     seeds = reader.seed_count()
     rows = orjson.loads(reader.meta("rows") or "{}")
     dropped: Counter[str] = Counter()
@@ -130,7 +138,8 @@ def summarise(run: Path, reader: Reader) -> Summary:
         reasoning_tokens=sum(part.reasoning_tokens for part in totals),
         cost=total_cost(totals, prices),
         roles=totals,
-        operations=_operations(reader, tally, prices),
+        operations=_operations(usage, tally, prices),
+        others=_others(reader, usage, totals, prices),
         left_over=dict(reader.left_over()),
         stopped=reader.meta("stopped") or "",
         selection=_selection(reader),
@@ -144,12 +153,12 @@ def _selection(reader: Reader) -> SelectionState | None:
 
 
 def _operations(
-    reader: Reader, tally: Mapping[tuple[int, str, str], int], prices: Mapping[str, Price | None]
+    usage: Sequence[tuple[Any, ...]], tally: Mapping[tuple[int, str, str], int], prices: Mapping[str, Price | None]
 ) -> list[OperationUse]:
     tokens: Counter[str] = Counter()
     costs: dict[str, list[float | None]] = {}
     seconds: Counter[str] = Counter()
-    for operation, model, prompt, completion, cached, latency in reader.operation_usage():
+    for operation, model, prompt, completion, cached, latency in usage:
         tokens[operation] += prompt + completion
         seconds[operation] += latency
         costs.setdefault(operation, []).append(cost(Usage(prompt, completion, cached=cached), prices.get(model)))
@@ -160,6 +169,42 @@ def _operations(
         OperationUse(name or "(seeds)", kept, gone, tokens[name], _sum(costs.get(name, [])), seconds[name])
         for name, (kept, gone) in sorted(counts.items())
     ]
+
+
+def _others(
+    reader: Reader, usage: Sequence[tuple[Any, ...]], totals: Sequence[Totals], prices: Mapping[str, Price | None]
+) -> list[OperationUse]:
+    """What the totals hold beside the operations' calls."""
+    uses: dict[str, Counter[tuple[str, str]]] = {_GRADER: Counter(), _FURTHER: Counter(), _REST: Counter()}
+    for part in totals:
+        kind = uses[_GRADER if part.role == "grader" else _REST]
+        _add(kind, part.model, part.prompt_tokens, part.completion_tokens, part.cached_tokens)
+    for model, *counts in reader.select(
+        """SELECT m.name, sum(c.prompt_tokens), sum(c.completion_tokens), sum(c.cached_tokens)
+        FROM samples s JOIN calls c ON c.key = s.call LEFT JOIN models m ON m.id = c.model
+        WHERE s.sample > 0 GROUP BY 1"""
+    ):
+        _add(uses[_FURTHER], model, *counts)
+        _add(uses[_REST], model, *(-count for count in counts))
+    for _, model, prompt, completion, cached, _ in usage:
+        _add(uses[_REST], model, -prompt, -completion, -cached)
+    found = [_other(name, used, prices) for name, used in uses.items()]
+    return [use for use in found if use.tokens > 0]  # less than none: the run went on between two looks
+
+
+def _add(used: Counter[tuple[str, str]], model: str, *counts: int) -> None:
+    for name, count in zip(("prompt", "completion", "cached"), counts, strict=True):
+        used[model, name] += count
+
+
+def _other(name: str, used: Counter[tuple[str, str]], prices: Mapping[str, Price | None]) -> OperationUse:
+    costs, tokens = [], 0
+    for model in {model for model, _ in used}:
+        usage = Usage(used[model, "prompt"], used[model, "completion"], cached=used[model, "cached"])
+        if usage != Usage():
+            costs.append(cost(usage, prices.get(model)))
+        tokens += usage.prompt + usage.completion
+    return OperationUse(name, 0, 0, tokens, _sum(costs))
 
 
 def _sum(costs: Sequence[float | None]) -> float | None:
