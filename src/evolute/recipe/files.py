@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ from pydantic import BaseModel, ValidationError
 
 from evolute.errors import InputError, RecipeError
 from evolute.recipe.whole import Recipe
+
+_NAMED = 4  # fields that a message names at most
+_DEEPEST = 8
 
 
 def shipped() -> list[str]:
@@ -102,16 +105,27 @@ def assign(fields: dict[str, Any], path: Sequence[str], value: Any) -> None:  # 
     fields[path[-1]] = value
 
 
-def resolve(fields: Mapping[str, Any], source: str = "recipe") -> Recipe:
+def resolve(fields: Mapping[str, Any], source: str = "recipe", given: Collection[str] = ()) -> Recipe:
     """Validate fields into a recipe.
+
+    Args:
+        fields: the recipe's fields.
+        source: where they come from, for messages.
+        given: dotted paths of those that do not: they were given with `--set` or the like.
 
     Raises:
         RecipeError: names each wrong field, its value, and the nearest known name for an unknown one.
     """
+    paths = [path.split(".") for path in given]
     try:
         return Recipe.model_validate(fields)
     except ValidationError as error:
-        raise RecipeError("\n".join(complaint(source, dict(problem)) for problem in error.errors())) from None
+        said = []
+        for problem in error.errors():
+            where = [str(step) for step in problem["loc"]]
+            set_ = bool(where) and any(path[: len(where)] == where[: len(path)] for path in paths)
+            said.append(complaint("--set" if set_ else source, dict(problem)))
+        raise RecipeError("\n".join(said)) from None
 
 
 def complaint(source: str, problem: dict[str, Any]) -> str:
@@ -119,6 +133,8 @@ def complaint(source: str, problem: dict[str, Any]) -> str:
     where = [str(step) for step in problem["loc"]]
     name = ".".join(where) or "recipe"
     if problem["type"] == "extra_forbidden":
+        if meant := _meant(where, problem["input"]):
+            return f"{source}: unknown field {meant[0]!r}; did you mean {meant[1]}?"
         known = _fields_beside(where)
         near = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
         remedy = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
@@ -128,6 +144,26 @@ def complaint(source: str, problem: dict[str, Any]) -> str:
     if where[2:3] == ["headers"]:  # models.NAME.headers: the value may be a secret
         return f"{source}: {name}: {problem['msg']}"
     return f"{source}: {name}: {problem['msg']}, got {problem['input']!r}"
+
+
+def _meant(where: list[str], value: object) -> tuple[str, str] | None:
+    """An unknown field's name, as it was given, and the fields whose full names end so; None where none does.
+
+    `duplicates.near` is the end of `select.duplicates.near`.
+    """
+    from evolute.recipe.explaining import explain
+
+    steps = list(where)
+    while isinstance(value, dict) and len(value) == 1 and len(steps) < _DEEPEST:  # YAML can refer to itself
+        ((name, value),) = value.items()
+        steps.append(str(name))
+    is_group = isinstance(value, dict)
+    for end in (".".join(steps), steps[-1]):
+        found = [field.name for field in explain() if field.name.endswith(f".{end}") and field.is_group == is_group]
+        if found and len(found) <= _NAMED:
+            named = [repr(name.replace(".NAME.", ".default.")) for name in found]
+            return ".".join(steps), " or ".join(named)
+    return None
 
 
 def _fields_beside(where: list[str]) -> list[str]:
