@@ -129,6 +129,8 @@ def _show_verdicts(console: Console, summary: Summary) -> None:
             money(use.cost),
             per_kept,
         )
+    for use in summary.others:
+        table.add_row(use.operation, "–", "–", f"{use.tokens:,}", money(use.cost), "–")
     console.print(table)
 
 
