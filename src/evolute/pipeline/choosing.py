@@ -32,7 +32,7 @@ def selecting_recipe(
         _take_over(fields, own, other)
     for path, value in (settings or {}).items():
         assign(fields, path.split("."), value)
-    chosen = resolve(fields, str(recipe or run / "recipe.yaml"))
+    chosen = resolve(fields, str(recipe or run / "recipe.yaml"), settings or ())
     if chosen.fingerprint() != own.fingerprint():
         raise RecipeError(
             f"that would change how {run} evolved, not which rows are selected: `evolute evolve --out {run}` takes it"
