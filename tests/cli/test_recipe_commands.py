@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from evolute import pipeline
 from evolute import recipe as recipes
 from evolute.errors import RecipeError
 from evolute.pipeline.validating import validate
@@ -216,3 +217,77 @@ def test_the_command(tmp_path, evolute_command, seeds_file):
     good = evolute_command("recipe", "validate", "good.yaml", cwd=tmp_path)
     assert good.returncode == 0, good.stderr
     assert "good.yaml: nothing is wrong" in good.stdout
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("duplicates.near=0.9", "unknown field 'duplicates.near'; did you mean 'select.duplicates.near'?"),
+        ("near=0.9", "unknown field 'near'; did you mean 'select.duplicates.near'?"),
+        ("select.near=0.9", "unknown field 'select.near'; did you mean 'select.duplicates.near'?"),
+        ("rounds=3", "unknown field 'rounds'; did you mean 'evolve.rounds'?"),
+        ("grade={difficulty: true}", "unknown field 'grade.difficulty'; did you mean 'select.grade.difficulty'?"),
+        ("grade={difficulty: true, sample: 3}", "unknown field 'grade'; did you mean 'select.grade'?"),
+        ("base_url=x", "did you mean 'models.default.base_url'?"),
+        ("temperature=1", "did you mean 'roles.evolver.temperature' or 'roles.judge.temperature' or "),
+        ("evolve.roundz=3", "unknown field 'evolve.roundz'; did you mean 'rounds'?"),
+        ("evolve.rounds=99", "evolve.rounds: Input should be less than or equal to 64, got 99"),
+        ("select.mixture.by=length", "select.mixture.by: Input should be"),
+    ],
+)
+def test_what_is_wrong_with_set_blames_set(tmp_path, seeds_file, setting, said):
+    run = tmp_path / "run"
+    pipeline.evolve(str(seeds_file(1)), out=run, recipe="wizardlm", settings={"models.default.api": "scripted"})
+    with pytest.raises(RecipeError) as error:
+        pipeline.evolve(out=run, settings=dict([recipes.parse_assignment(setting)]))
+    assert str(error.value).startswith(
+        f"--set: {said}" if said.startswith(("unknown", "evolve", "select")) else "--set:"
+    )
+    assert said in str(error.value)
+
+
+def test_a_wrong_field_of_the_file_still_blames_the_file(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("evolve: {rounds: 99, attempts: 1}\n")
+    with pytest.raises(RecipeError) as error:
+        pipeline.evolve("seeds.jsonl", out=tmp_path / "run", recipe=path, settings={"evolve.attempts": 99})
+    assert [line.partition(": ")[0] for line in str(error.value).splitlines()] == [str(path), "--set"]
+
+
+def test_seeds_and_calls_are_counted(tmp_path, seeds_file):
+    """Six seeds, of which two have a response and one is there twice; then as many calls as the run makes at most."""
+    seeds = seeds_file(6)
+    seeds.write_bytes(seeds.read_bytes() + seeds.read_bytes().splitlines()[1] + b"\n")
+    path = tmp_path / "r.yaml"
+    text = f"seeds: {{files: ['{seeds}']}}\nmodels: {{default: {{api: scripted}}}}\nevolve: {{rounds: 2}}\n"
+
+    def told(more=""):
+        path.write_text(text + more)
+        found = validate(path)
+        assert not found.errors
+        return "\n".join(line for _, line in found.plan)
+
+    assert "6 seeds: about 40 calls to evolve them where every child is kept" in told()
+    assert "and the grader's" in told("select: {grade: {difficulty: true}}\n")
+    path.write_text(text.replace("files:", "limit: 2, files:"))
+    assert "2 seeds: about 13 calls" in "\n".join(line for _, line in validate(path).plan)
+    path.write_text(text.replace("files:", "sample: 3, files:"))
+    assert "3 seeds: " in "\n".join(line for _, line in validate(path).plan)
+
+
+def test_a_bad_row_behind_the_first_ones_is_found(tmp_path, seeds_file):
+    seeds = seeds_file(40)
+    seeds.write_bytes(seeds.read_bytes() + b'{"instruction": 5}\n')
+    found = plan_of(tmp_path, seeds)
+    (error,) = found.errors
+    assert "line 41: 'instruction' is a number" in error
+
+
+def test_what_is_piped_keeps_to_the_width_without_padding(tmp_path, evolute_command, seeds_file, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "70")
+    path = tmp_path / "r.yaml"
+    path.write_text(f"seeds: {{files: ['{seeds_file(3).name}']}}\nmodels: {{default: {{api: scripted}}}}\n")
+    lines = evolute_command("recipe", "validate", "r.yaml", cwd=tmp_path).stdout.splitlines()
+    assert len(lines) > 10
+    assert max(map(len, lines)) <= 70
+    assert all(line == line.rstrip() for line in lines)

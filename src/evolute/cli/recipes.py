@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.table import Table
-from rich.text import Text
 
-from evolute.cli.screen import out as screen
 from evolute.cli.screen import say
 from evolute.pipeline.validating import validate as validate_recipe
 from evolute.recipe import recipe_text, shipped
@@ -25,12 +23,12 @@ _WIDTH = 80
 
 def list_recipes() -> None:
     """The names of the shipped recipes, each with its first sentence."""
-    table = Table.grid(padding=(0, 2))
+    rows = []
     for name in shipped():
         comment = takewhile(lambda line: line.startswith("#"), recipe_text(name).splitlines())
         first, _, _ = " ".join(line.lstrip("# ") for line in comment).partition(". ")
-        table.add_row(name, Text(first))
-    screen().print(table)
+        rows.append((name, first))
+    _print_columns(rows)
 
 
 def show_recipe(name: str, /) -> None:
@@ -71,19 +69,26 @@ def validate(recipe: str, /) -> None:
         recipe: A file, or a shipped recipe's name.
     """
     found = validate_recipe(recipe)
-    console = screen()
-    table = Table.grid(padding=(0, 2))
-    for stage, told in found.plan:
-        table.add_row(stage, Text(printable(told)))
-    console.print(table)
+    _print_columns(found.plan)
     for lacking in found.missing:
-        console.print(Text(f"missing: {printable(lacking)}"))
+        sys.stdout.write(f"missing: {printable(lacking)}\n")
     if found.errors:
         for error in found.errors:
             say(error)
         say(f"{recipe}: {len(found.errors)} to mend")
         sys.exit(2)
-    console.print(Text(f"{recipe}: nothing is wrong" + (", but something is missing" if found.missing else "")))
+    wanting = ", but something is missing" if found.missing else ""
+    sys.stdout.write(f"{printable(recipe)}: nothing is wrong{wanting}\n")
+
+
+def _print_columns(rows: Sequence[tuple[str, str]]) -> None:
+    """Names, and beside them what is told of each, as wide as the terminal, or as COLUMNS says."""
+    indent = max((len(name) for name, _ in rows), default=0) + 2
+    width = max(shutil.get_terminal_size((120, 24)).columns, indent + 20)
+    for name, told in rows:
+        lines = textwrap.wrap(printable(told), width - indent, break_on_hyphens=False, break_long_words=False)
+        for number, line in enumerate(lines or [""]):
+            sys.stdout.write(f"{'' if number else name:<{indent}}{line}".rstrip() + "\n")
 
 
 def _show(field: FieldHelp) -> Iterator[str]:

@@ -24,7 +24,8 @@ from evolute.recipe.validating import validate as validate_fields
 from evolute.seeds import SeedReader
 from evolute.seeds.sources import places
 
-_LOOKED_AT = 20  # seeds of each file
+_LOOKED_AT = 20  # seeds of each file, to recognise it
+_COUNTED = 1_000_000
 _DONE = {"drop": "dropped", "flag": "flagged"}
 _GRADERS = ("difficulty", "complexity", "quality", "responses")
 
@@ -50,7 +51,8 @@ class Validation:
 def validate(recipe: str | Path) -> Validation:
     """Look at a recipe's file, or a shipped recipe's: all that is wrong at once. No endpoint is asked.
 
-    Operations and graders are loaded, and the first rows of the seeds are read. Keys are looked for, and never shown.
+    Operations and graders are loaded, and the seeds are read and counted (up to a million). Keys are looked for, and
+    never shown.
     """
     chosen, errors = validate_fields(recipe)
     found = Validation(errors)
@@ -75,7 +77,7 @@ def _noting(found: Validation, where: str) -> Iterator[None]:
 
 
 def _seeds(found: Validation, recipe: Recipe, where: str) -> None:
-    files = recipe.seeds.files
+    files, before = recipe.seeds.files, len(found.errors)
     if not files:
         found.missing.append("seeds.files names no file: write one there, or give --seeds FILE to `evolute run`")
     options = replace(seed_options(recipe.seeds), sample=None, limit=_LOOKED_AT)
@@ -90,8 +92,28 @@ def _seeds(found: Validation, recipe: Recipe, where: str) -> None:
             if sum(1 for _ in reader) == 0:
                 raise InputError(f"{name} has no seed: see seeds.where and seeds.column")
             found.plan += [("seeds", item.sentence) for item in reader.recognised]
-    if files:
-        found.plan += [("", f"of these, {said}") for said in _chosen_seeds(recipe)]
+    if not files:
+        return
+    found.plan += [("", f"of these, {said}") for said in _chosen_seeds(recipe)]
+    if len(found.errors) == before and not any(name == "-" or next(places(name)).hub for name in files):
+        with _noting(found, f"{where}: seeds.files"):
+            found.plan.append(("", _counted(recipe)))
+
+
+def _counted(recipe: Recipe) -> str:
+    """How many seeds there are, each counted once, and what they will ask; no more than a million are read."""
+    limit = min(recipe.seeds.limit or _COUNTED, _COUNTED)
+    reader = SeedReader(recipe.seeds.files, replace(seed_options(recipe.seeds), limit=limit), on_bad=lambda row: None)
+    ids: set[bytes] = set()
+    calls = read = 0
+    for seed in reader:
+        read += 1
+        if seed.id not in ids:
+            ids.add(seed.id)
+            calls += _calls(recipe, answered=seed.response is not None)
+    more = " or more (no more were counted)" if read == _COUNTED and recipe.seeds.limit is None else ""
+    told = f"{_count(len(ids), 'seed')}{more}: about {calls:,} calls to evolve them where every child is kept"
+    return told + (", and the grader's" if "grader" in chain.from_iterable(_models_used(recipe).values()) else "")
 
 
 def _chosen_seeds(recipe: Recipe) -> Iterator[str]:
@@ -204,13 +226,14 @@ def _count(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def _calls(recipe: Recipe) -> int:
-    """Calls for one seed without a response, if nothing is dropped."""
+def _calls(recipe: Recipe, *, answered: bool = False) -> int:
+    """Calls for one seed, which has a response if `answered`, where nothing is dropped."""
     evolve = recipe.evolve
     children: list[int] = [evolve.branches**round_ for round_ in range(1, evolve.rounds + 1)]
     each = 1 + evolve.judge + (evolve.respond == "every")
     last = children[-1] if children and evolve.respond == "last" else 0
-    seed = evolve.respond != "never" and evolve.seed_responses != "keep"
+    wanted = evolve.seed_responses == "regenerate" or (evolve.seed_responses == "missing" and not answered)
+    seed = evolve.respond != "never" and wanted
     return each * sum(children) + last + seed
 
 
