@@ -233,3 +233,77 @@ def test_enter_takes_the_embedded_model(tmp_path, seeds_file):
     recipe = resolve(yaml.safe_load((tmp_path / "recipe.yaml").read_text()))
     assert recipe.models["default"].api == "embedded"
     assert (recipe.evolve.rounds, recipe.evolve.demonstrations) == (2, True)
+
+
+@pytest.fixture
+def odd_seeds(tmp_path):
+    """Seeds in a column of no usual name."""
+    path = tmp_path / "odd.jsonl"
+    path.write_text('{"nr": 1, "aufgabe": "Name the longest river of Europe and its sources."}\n')
+    return path
+
+
+def test_column_and_limit_are_written(tmp_path, odd_seeds, evolute_command):
+    refused = evolute_command("init", odd_seeds.name, "--yes", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "It has: 'aufgabe', 'nr'. Name it: --column 'aufgabe'" in refused.stderr
+    flags = ("--column", "aufgabe", "--limit", 7, "--api", "scripted", "--rounds", 1)
+    told = evolute_command("init", odd_seeds.name, *flags, cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    seeds = resolve(load(tmp_path / "recipe.yaml")).seeds
+    assert (seeds.column, seeds.limit) == ("aufgabe", 7)
+    assert evolute_command("run", "recipe.yaml", cwd=tmp_path).returncode == 0
+    assert evolute_command("init", odd_seeds.name, "--limit", 0, "--force", cwd=tmp_path).returncode == 2
+
+
+def test_the_column_is_asked_for_where_it_is_needed(tmp_path, odd_seeds):
+    answers = [odd_seeds.name, "aufgaben", "", "nonsense", "", "many", "99", "1", ""]
+    status, shown = converse([sys.executable, "-m", "evolute", "init"], answers, tmp_path)
+    assert status == 0, shown
+    assert "which column holds the instruction? It has: 'aufgabe', 'nr'" in shown
+    assert "Did you mean 'aufgabe'?" in shown
+    assert "is not a URL" in shown, "asked about again, not the end of it all"
+    questions = shown.partition("is written")[0]
+    assert "--" not in questions, "what was never given as a flag is not called one"
+    assert resolve(load(tmp_path / "recipe.yaml")).seeds.column == "aufgabe"
+
+
+def test_an_endpoint_that_does_not_answer_is_told(tmp_path, seeds_file):
+    seeds_file(1)
+    answers = ["http://127.0.0.1:9/v1", "my-model", "", "1", ""]
+    status, shown = converse([sys.executable, "-m", "evolute", "init", "seeds.jsonl"], answers, tmp_path)
+    assert status == 0, shown
+    assert "nothing answers at http://127.0.0.1:9/v1; going on without its list of models" in shown
+    assert resolve(load(tmp_path / "recipe.yaml")).models["default"].model == "my-model"
+
+
+def test_a_folder_that_holds_a_run_is_told_and_a_free_one_proposed(tmp_path, seeds_file, evolute_command):
+    seeds = seeds_file(1)
+    api.evolve(
+        str(seeds), out=tmp_path / "runs" / "seeds", recipe="wizardlm", settings={"models.default.api": "scripted"}
+    )
+    flags = ("init", "seeds.jsonl", "--api", "scripted", "--force")
+    said = "runs/seeds holds a run already, with which `evolute run` would go on; runs/seeds-2 is free"
+
+    def out():
+        return resolve(load(tmp_path / "recipe.yaml")).out
+
+    told = evolute_command(*flags, cwd=tmp_path)
+    assert said in told.stderr
+    assert out() == "runs/seeds-2"
+    told = evolute_command(*flags, "--run", "runs/seeds", cwd=tmp_path)
+    assert said in told.stderr
+    assert out() == "runs/seeds", "what is asked for is done"
+    status, shown = converse([sys.executable, "-m", "evolute", *flags], ["1", ""], tmp_path)
+    assert status == 0, shown
+    assert "[runs/seeds-2]" in shown
+    assert out() == "runs/seeds-2"
+
+
+def test_a_bad_row_is_told_with_what_a_recipe_can_say_of_it(tmp_path, evolute_command):
+    (tmp_path / "seeds.jsonl").write_text('{"instruction": "Name a lake."}\n{"instruction": 7}\n')
+    told = evolute_command("init", "seeds.jsonl", "--api", "scripted", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "seeds.jsonl, line 2: 'instruction' is a number, not" in told.stderr
+    assert ": mend it, or write `skip_bad: true` under `seeds`" in told.stderr
+    assert "--skip-bad" not in told.stderr

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from cyclopts import Parameter
 
 from evolute.cli.screen import say
-from evolute.errors import EvoluteError, InputError
+from evolute.errors import AuthenticationFailed, EvoluteError, InputError
+from evolute.models.http import Http
 from evolute.models.prices import unit_price
 from evolute.pipeline.starting import (
     ANTHROPIC,
+    NoColumn,
     Start,
     default_rounds,
     default_run,
+    free_run,
     offered_models,
     recognise_seeds,
     write_start,
@@ -44,6 +48,8 @@ def init(
         str | None,
         Parameter(help="US dollars per million tokens, in and out: 0.4,1.6. For models without a known one."),
     ] = None,
+    column: Annotated[str | None, Parameter(help="The column with the instruction.")] = None,
+    limit: Annotated[int | None, Parameter(help="Only the first N seeds.")] = None,
     rounds: Annotated[int | None, Parameter(help="Rounds of evolution.")] = None,
     run: Annotated[str | None, Parameter(help="The run's folder. Default: runs/ and the seeds' name.")] = None,
     out: Annotated[Path, Parameter(help="The recipe to write.")] = Path("recipe.yaml"),
@@ -58,29 +64,42 @@ def init(
     if out.exists() and not force:
         raise InputError(f"{out} is there already: give another name with --out, or --force to replace it")
     asks = not yes and sys.stdin.isatty() and sys.stdout.isatty()
-    seeds = _seeds(file, asks)
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit must be at least 1, got {limit!r}")
+    seeds, column = _seeds(file, column, asks)
     spec = _spec(base_url, model, api, api_key_env, asks, yes)
-    given = _price(price) if price is not None else None
+    given = _price(price, "--price") if price is not None else None
     if given is None and asks and unit_price(spec) is None:
         given = _ask("Price in US dollars per million tokens, in and out (0.4,1.6; empty: unknown)", "", _maybe_price)
     if rounds is None:
         rounds = default_rounds(spec.api)
         rounds = _ask("Rounds of evolution", str(rounds), _rounds) if asks else rounds
     else:
-        rounds = _rounds(str(rounds))
-    if run is None:
-        run = _ask("Folder of the run", default_run(seeds), str) if asks else default_run(seeds)
-    write_start(Start(seeds, spec, rounds, run, given), out, force=force)
+        rounds = _rounds(str(rounds), "--rounds")
+    run = _run(run, default_run(seeds), asks)
+    write_start(Start(seeds, spec, rounds, run, given, column, limit), out, force=force)
     say(f"{out} is written. Look at it, and at what it would do: evolute recipe validate {out}")
     for lacking in validate(out).missing:
         say(f"still missing: {lacking}")
     say(f"then: evolute run {out}")
 
 
-def _seeds(file: str | None, asks: bool) -> str:
-    def known(source: str) -> str:
-        say(recognise_seeds(source))
-        return source
+def _seeds(file: str | None, column: str | None, asks: bool) -> tuple[str, str | None]:
+    """The seeds, and the column that holds the instruction, where it must be named."""
+
+    def known(source: str) -> tuple[str, str | None]:
+        try:
+            say(recognise_seeds(source, column))
+        except NoColumn as unknown:
+            if not asks:
+                raise InputError(f"{unknown}. Name it: --column {unknown.columns[0]!r}") from None
+            say(str(unknown))
+            return source, _ask("Column with the instruction", unknown.columns[0], lambda name: held(source, name))
+        return source, column
+
+    def held(source: str, name: str) -> str:
+        say(recognise_seeds(source, name))
+        return name
 
     if file is not None:
         return known(file)
@@ -89,12 +108,23 @@ def _seeds(file: str | None, asks: bool) -> str:
     return _ask("Seeds: a file, a folder, or OWNER/NAME of a dataset on the hub", "", known)
 
 
+def _run(folder: str | None, default: str, asks: bool) -> str:
+    """The run's folder; where one would be gone on with, a free name is proposed."""
+    wanted = default if folder is None else folder
+    free = free_run(wanted)
+    if free != wanted:
+        say(f"{wanted} holds a run already, with which `evolute run` would go on; {free} is free")
+    if folder is not None:
+        return folder
+    return _ask("Folder of the run", free, str) if asks else free
+
+
 def _spec(
     base_url: str | None, model: str | None, api: ApiName | None, key: str | None, asks: bool, yes: bool
 ) -> ModelSpec:
     """Who answers."""
     if base_url is None and api is None and asks:
-        base_url = _ask("Endpoint (http://host:8000/v1; empty: the embedded model, offline)", "", str) or None
+        base_url = _ask("Endpoint (http://host:8000/v1; empty: the embedded model, offline)", "", _address) or None
         api = None if base_url else "embedded"
     if base_url is None and api is None:
         if not yes:
@@ -110,8 +140,15 @@ def _spec(
     return spec if model else spec.model_copy(update={"model": _model(spec, asks)})
 
 
+def _address(answer: str) -> str:
+    if answer:
+        with suppress(AuthenticationFailed):  # the key is another matter
+            Http(ModelSpec(base_url=answer))
+    return answer
+
+
 def _model(spec: ModelSpec, asks: bool) -> str:
-    listed = offered_models(spec)
+    listed = offered_models(spec, say)
     if not asks:
         if len(listed) == 1:
             say(f"model: {listed[0]}")
@@ -133,24 +170,24 @@ def _model(spec: ModelSpec, asks: bool) -> str:
     return _ask("Model, by name or number" if listed else "Model", listed[0] if listed else "", chosen)
 
 
-def _rounds(answer: str) -> int:
+def _rounds(answer: str, flag: str = "the rounds") -> int:
     if not answer.isdecimal():
-        raise InputError(f"--rounds is a whole number, got {answer!r}")
-    return resolve({"evolve": {"rounds": int(answer)}}, "--rounds").evolve.rounds
+        raise InputError(f"{flag}: a whole number, got {answer!r}")
+    return resolve({"evolve": {"rounds": int(answer)}}, flag).evolve.rounds
 
 
 def _maybe_price(answer: str) -> Price | None:
     return _price(answer) if answer else None
 
 
-def _price(answer: str) -> Price:
+def _price(answer: str, flag: str = "the price") -> Price:
     try:
         dollars = [float(part) for part in answer.split(",")]
         if len(dollars) == 2 and all(0 <= part < float("inf") for part in dollars):
             return Price(input=dollars[0], output=dollars[1])
     except ValueError:
         pass
-    raise InputError(f"--price is two numbers of dollars per million tokens, in and out (0.4,1.6), got {answer!r}")
+    raise InputError(f"{flag} is two numbers of dollars per million tokens, in and out (0.4,1.6), got {answer!r}")
 
 
 def _ask(question: str, default: str, read: Callable[[str], T]) -> T:

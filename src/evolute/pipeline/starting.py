@@ -5,42 +5,74 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from evolute.errors import EvoluteError, InputError
+from evolute.errors import (
+    AuthenticationFailed,
+    ConnectionLost,
+    EndpointGone,
+    EvoluteError,
+    InputError,
+    SeedError,
+    TimedOut,
+)
 from evolute.files import replacing
+from evolute.ledger import LEDGER
 from evolute.models.http import Http
 from evolute.models.prices import unit_price
 from evolute.recipe import ModelSpec, Price, Recipe, load
 from evolute.recipe.files import refuse_recipe
-from evolute.seeds import SeedOptions, SeedReader
+from evolute.seeds import BadRow, SeedOptions, SeedReader
 from evolute.seeds.sources import places
 
 ANTHROPIC = "https://api.anthropic.com/v1"
 EXAMPLE_PRICE = "{input: 0.4, output: 1.6}"
 _SECONDS = 10.0
 _LOOKED_AT = 20
+_LISTED = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a first recipe is made of. `run` is the run's folder; without a `price` the price table is asked."""
+    """What a first recipe is made of.
+
+    `run` is the run's folder; without a `price` the price table is asked; `column` holds the instruction, where it is
+    not found by its name; of the seeds, only the first `limit` are taken.
+    """
 
     seeds: str
     model: ModelSpec
     rounds: int
     run: str
     price: Price | None = None
+    column: str | None = None
+    limit: int | None = None
 
 
-def recognise_seeds(source: str) -> str:
+class NoColumn(SeedError):
+    """None of the `columns`, of which the first is the likeliest, looks like an instruction."""
+
+    def __init__(self, source: str, columns: Sequence[str]) -> None:
+        names = ", ".join(repr(name[:40]) for name in columns[:_LISTED])
+        super().__init__(f"{source}: which column holds the instruction? It has: {names}")
+        self.columns = columns
+
+
+def recognise_seeds(source: str, column: str | None = None) -> str:
     """What a source of seeds turned out to be, in a sentence; a hub dataset is not asked.
 
+    Args:
+        source: a file, a folder or a hub dataset.
+        column: the column that holds the instruction; None: found by its name.
+
     Raises:
+        NoColumn: it has columns, and none is known to hold an instruction.
         SeedError: there is none, or its first rows cannot be seeds.
         MissingExtra: its format needs a package that is not installed.
     """
@@ -49,14 +81,23 @@ def recognise_seeds(source: str) -> str:
     refuse_recipe(source)
     if next(places(source)).hub:
         return f"{source}: a dataset on the hub, read when the run begins"
-    reader = SeedReader([source], SeedOptions(limit=_LOOKED_AT))
-    if sum(1 for _ in reader) == 0:
-        raise InputError(f"{source}: no seed in it")
-    return reader.recognised[0].sentence
+    bad: list[BadRow] = []
+    reader = SeedReader([source], SeedOptions(column=column, limit=_LOOKED_AT, skip_bad=True), bad.append)
+    try:
+        seeds = sum(1 for _ in reader)
+    except SeedError:
+        if reader.columns and column is None:
+            raise NoColumn(source, reader.columns) from None
+        raise
+    why = f"{bad[0].source}, line {bad[0].line}: {bad[0].why}" if bad else ""
+    if not seeds:
+        raise InputError(why or f"{source}: no seed in it")
+    remark = f"\n{why}: mend it, or write `skip_bad: true` under `seeds` in the recipe" if bad else ""
+    return reader.recognised[0].sentence + remark
 
 
-def offered_models(spec: ModelSpec) -> list[str]:
-    """The models that an endpoint lists; none where it does not answer within ten seconds.
+def offered_models(spec: ModelSpec, say: Callable[[str], None] = lambda remark: None) -> list[str]:
+    """The models that an endpoint lists; none where it lists none within ten seconds, and then `say` is told why.
 
     Raises:
         InputError: the address is none.
@@ -71,8 +112,13 @@ def offered_models(spec: ModelSpec) -> list[str]:
         return asyncio.run(ask())
     except InputError:
         raise
-    except EvoluteError:  # it wants a key, is down, or lists none: then the user says
-        return []
+    except (EndpointGone, ConnectionLost, TimedOut):
+        say(f"nothing answers at {spec.base_url}; going on without its list of models")
+    except AuthenticationFailed:
+        say(f"{spec.base_url} wants a key (in {spec.api_key_env}); going on without its list of models")
+    except EvoluteError as error:
+        say(f"{spec.base_url} lists no models ({error}); going on without")
+    return []
 
 
 def default_rounds(api: str) -> int:
@@ -83,6 +129,17 @@ def default_rounds(api: str) -> int:
 def default_run(seeds: str) -> str:
     """A folder named after the seeds."""
     return f"runs/{_slug(seeds)}"
+
+
+def holds_run(folder: str) -> bool:
+    """Whether a run is in it already."""
+    return (Path(folder) / LEDGER).is_file()
+
+
+def free_run(folder: str) -> str:
+    """The folder, or one with a number behind its name, that holds no run yet."""
+    numbered = (f"{folder}-{number}" for number in count(2))
+    return folder if not holds_run(folder) else next(name for name in numbered if not holds_run(name))
 
 
 def write_start(start: Start, out: str | Path, *, force: bool = False) -> Path:
@@ -120,9 +177,9 @@ seeds:
   # Files, folders or hub datasets (OWNER/NAME), relative to where the command is given.
   files: [{_yaml(start.seeds)}]
   # A trial with the first seeds costs little. Without it later, the run goes on with all of them.
-  # limit: 20
+  {_maybe("limit", start.limit, 20)}
   # The column with the instruction, where another one than that which was found is meant.
-  # column: instruction
+  {_maybe("column", start.column, "instruction")}
 """,
         _models(start),
         _evolve(start),
@@ -221,6 +278,11 @@ def _evolve(start: Start) -> str:
         lines.append(f"  {role}: {{{told}}}")
     lines += ["rules:", f"  max_words: {_yaml(tiny['rules']['max_words'])}"]
     return "\n".join(lines) + "\n"
+
+
+def _maybe(name: str, value: object, example: object) -> str:
+    """A field with its value; without one, an example in a comment."""
+    return f"{name}: {_yaml(value)}" if value is not None else f"# {name}: {example}"
 
 
 def _yaml(value: Any) -> str:  # noqa: ANN401 - a recipe's own values

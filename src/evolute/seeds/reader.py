@@ -43,7 +43,8 @@ class SeedReader:
         on_bad: gets each row that cannot be a seed, where `options.skip_bad` is set.
 
     Exact duplicates are left in, save in a sample. After (or while) iterating, `recognised` says what each file
-    turned out to be, `rows` how many rows were read and `bad` how many of them cannot be seeds.
+    turned out to be, `rows` how many rows were read and `bad` how many of them cannot be seeds; `columns` are those of
+    a file in which none was found to be the instruction, the likeliest first.
 
     Raises:
         InputError: on construction, an option makes no sense.
@@ -67,6 +68,7 @@ class SeedReader:
         self.recognised: list[Recognised] = []
         self.rows = 0
         self.bad = 0
+        self.columns: list[str] = []
         self._sources = tuple(sources)
         self._options = options
         self._on_bad = on_bad
@@ -133,6 +135,7 @@ class SeedReader:
 
     def _no_shape(self, rows: Sequence[Mapping[str, Any]]) -> str:
         columns = list(dict.fromkeys(chain.from_iterable(rows)))
+        self.columns = list(dict.fromkeys([likely_column(rows[0]), *map(str, columns)]))
         seen = ", ".join(cut(str(name), 40) for name in columns[:30])
         if self._options.column is None:
             likely = likely_column(rows[0])
