@@ -65,8 +65,8 @@ configs:
 # Little questions
 
 Made with Evolute 0.1.0 by Evol-Instruct, after the recipe wizardlm: language models rewrote seed instructions into \
-harder or rarer ones, round by round, and answered them; what failed a check was dropped, with its reason. **All but the \
-seeds is synthetic**; round 0 is the seeds, with their own responses or a model's.
+harder or rarer ones, round by round, and answered them; what failed a check was dropped, with its reason. **All but \
+the seeds is synthetic**; round 0 is the seeds, with their own responses or a model's.
 
 Seeds: 100, from seeds.jsonl.
 

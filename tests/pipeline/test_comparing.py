@@ -66,10 +66,9 @@ def test_difficulty_by_round_is_that_of_a_selection_that_still_holds(two):
     rows = list(api.dataset(two[0]))
     marks = [GradeRow(number, 2.0 + row.round + number % 2, "", None) for number, row in enumerate(rows)]
     with Ledger(two[0]) as ledger:
-        writer = SelectionWriter(ledger)
-        writer.keep_grades("difficulty", marks)
         stamp = SelectionReader(ledger.reader).stamp()
-        writer.keep_selection({"stamp": stamp, "rows": len(rows), "kept": len(rows) - 1}, [], [])
+        note = {"stamp": stamp, "rows": len(rows), "kept": len(rows) - 1}
+        SelectionWriter(ledger).keep_selection(note, [], [], {"difficulty": marks}, [])
     side = compare(two).sides[0]
     for round_, mean in side.difficulty.items():
         values = [mark.value for mark, row in zip(marks, rows, strict=True) if row.round == round_]
