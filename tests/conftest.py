@@ -1,8 +1,11 @@
 """What all tests share: a clean environment, and a real server in a process of its own."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import orjson
 import pytest
@@ -41,5 +44,34 @@ def evolute_command():
     def run(*arguments, **options):
         command = [sys.executable, "-m", "evolute", *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+    return run
+
+
+@pytest.fixture
+def read_only():
+    """Copies runs into a folder that nobody may write, and runs a script on them as somebody who is not root."""
+
+    def run(script, *runs):
+        begin = """
+import codecs, os, sys
+from evolute import api
+from evolute.errors import InputError
+codecs.lookup("utf-8-sig")  # what is imported later cannot be, where Python lies in root's own folder
+if os.geteuid() == 0:
+    os.setuid(65534)  # root may write anywhere
+"""
+        with tempfile.TemporaryDirectory() as folder:  # pytest's own folders let nobody but their owner in
+            place = Path(folder)
+            place.chmod(0o755)
+            copies = [shutil.copytree(one, place / one.name) for one in runs]
+            for copy in copies:
+                for file in copy.rglob("*"):
+                    file.chmod(0o555 if file.is_dir() else 0o444)
+                copy.chmod(0o555)
+            (place / "out").mkdir()
+            (place / "out").chmod(0o777)
+            command = [sys.executable, "-c", begin + script, str(place / "out"), *map(str, copies)]
+            return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
     return run

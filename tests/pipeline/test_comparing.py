@@ -1,7 +1,6 @@
 """Runs side by side."""
 
 import math
-import os
 
 import orjson
 import pytest
@@ -86,11 +85,21 @@ def test_a_run_that_is_being_written_can_be_compared(two):
         assert compare(two).sides[0].summary.seeds == 8
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_read_only_runs_can_be_compared(two):
-    for run in two:
-        run.chmod(0o500)
-    assert compare(two).sides[1].summary.seeds == 8
+def test_read_only_runs_can_be_compared(two, read_only):
+    script = "print(api.compare(sys.argv[2:]).sides[1].summary.seeds)"
+    done = read_only(script, *two)
+    assert (done.stderr, done.stdout) == ("", "8\n")
+
+
+def test_a_read_only_run_with_changes_that_must_be_folded_in_is_refused(two, read_only):
+    (two[0] / "ledger.db-wal").write_bytes(b"unread")
+    script = """
+try:
+    api.status(sys.argv[2])
+except InputError as error:
+    print(error)
+"""
+    assert "copy the folder" in read_only(script, two[0]).stdout
 
 
 def test_too_few_runs_and_none(two, tmp_path):
