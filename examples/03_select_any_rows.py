@@ -8,14 +8,19 @@ from evolute.select.contamination import contamination
 from evolute.select.duplicates import near_duplicates
 from evolute.select.quality import quality
 from evolute.text.contamination import load_corpora
+from evolute.text.corpora import SHIPPED, Corpus
 
 PAIRS = [
     ("Explain to a child of ten how the tides come about.", "The moon pulls at the sea, and the sea follows it."),
     ("Please explain to a child of ten how the tides come about.", "The moon pulls at the water of the sea."),
     ("Plan a week of school lunches for a class of twenty.", "As an AI language model, I cannot eat lunch."),
-    ("Write a python function to find the first repeated character in a given string.", "def first(text): ..."),
+    ("Name the river that runs past the old mill of our town and tell where it meets the sea.", "I do not know it."),
     ("Compare two ways to sort a list of a million names.", "Merge sort is stable; quick sort needs less memory."),
 ]
+
+EXAM = Corpus.of(
+    "exam", [("q7", "Name the river that runs past the old mill of our town and tell where it meets the sea.")]
+)
 
 
 def row(number: int, instruction: str, response: str) -> Row:
@@ -32,7 +37,7 @@ def main() -> None:
     for threshold in (0.8, 0.95):
         print(f"at {threshold}, kept: {pairs.select(threshold).kept}")
 
-    for hit in (*quality(rows).hits, *contamination(rows, load_corpora()).select(13).dropped):
+    for hit in (*quality(rows).hits, *contamination(rows, load_corpora([*SHIPPED, EXAM])).select(13).dropped):
         print(f"row {hit.row}: {hit.reason}, {dict(hit.evidence)}")
 
 
