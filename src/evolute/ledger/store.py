@@ -65,6 +65,7 @@ class Ledger:
         """Commit what is queued, fold the write-ahead log into the file, and let the run go."""
         self._writer.close()
         with contextlib.suppress(sqlite3.Error):  # a full disk must not hide the error that is already on its way
+            self._reading.execute("PRAGMA busy_timeout = 500")  # who reads a long time leaves the folding to the next
             self._reading.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._reading.close()
         self._lock.__exit__(None, None, None)
