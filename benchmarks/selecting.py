@@ -20,12 +20,22 @@ from evolute.recipe import load, resolve
 from evolute.records import Seed
 
 AT_ONCE = 10_000
-COMMANDS = {
+COMMANDS: dict[str, tuple[str, ...]] = {
     "select": ("select", "RUN"),
-    "select again, other thresholds": ("select", "RUN", "--set", "select.duplicates.near=0.9", "--rows", "5000"),
+    "select again, other thresholds": ("select", "RUN", "--set", "select.duplicates.near=0.9"),
     "select with semantic duplicates": ("select", "RUN", "--set", "select.duplicates.semantic=0.95"),
-    "export messages, JSONL": ("export", "RUN", "--format", "messages", "--out", "OUT.jsonl"),
-    "export a folder, Parquet": ("export", "RUN", "--out", "OUT", "--validation", "0.05"),
+    "export all, messages, JSONL": ("export", "RUN", "--unselected", "--out", "OUT.jsonl"),
+    "export all, a folder, Parquet": (
+        "export",
+        "RUN",
+        "--unselected",
+        "--out",
+        "OUT",
+        "--validation",
+        "0.05",
+        "--container",
+        "parquet",
+    ),
 }
 
 
@@ -63,6 +73,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--folder", type=Path, help="where the runs are made; default: a temporary folder")
+    parser.add_argument("--only", default="", help="commands whose title begins so (export)")
     options = parser.parse_args()
     first: dict[str, float] = {}
     lines, largest = [], 0
@@ -72,6 +83,8 @@ def main() -> None:
             say(f"{count:,} rows: writing the run …")
             write_run(run, options.data, count)
             for title, command in COMMANDS.items():
+                if not title.startswith(options.only):
+                    continue
                 say(f"{count:,} rows: {title} …")
                 words = [word.replace("RUN", str(run)).replace("OUT", str(out)) for word in command]
                 got = measure(evolute(*words), timeout=3000)
