@@ -24,7 +24,7 @@ from evolute.operations import Judge, Operation, load_judge, load_operations, re
 from evolute.recipe import EVOLVING_ROLES, ModelSpec, Price, Recipe
 from evolute.records import Seed, tagged_hash
 from evolute.text import RULES_VERSION
-from evolute.text.contamination import load_corpora
+from evolute.text.contamination import shipped_corpora
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def make_setting(
         judge=role("judge"),
         responder=role("responder"),
         emit=emit,
-        corpora=load_corpora() if recipe.rules.contamination is not None else None,
+        corpora=shipped_corpora() if recipe.rules.contamination is not None else None,
         seen=seen if recipe.evolve.duplicates else None,
     )
 

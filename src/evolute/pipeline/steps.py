@@ -49,10 +49,11 @@ class Tools:
     @cached_property
     def corpora(self) -> Corpora:
         """The benchmarks that ship, and the recipe's."""
-        from evolute.text.contamination import load_corpora
+        from evolute.text.contamination import load_corpora, shipped_corpora
         from evolute.text.corpora import SHIPPED
 
-        return load_corpora((*SHIPPED, *self._recipe.select.contamination.corpora))
+        more = self._recipe.select.contamination.corpora
+        return load_corpora((*SHIPPED, *more)) if more else shipped_corpora()
 
     @cached_property
     def meanings(self) -> Meanings:
