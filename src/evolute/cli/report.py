@@ -16,7 +16,7 @@ def report(
     *,
     sample: Annotated[
         int, Parameter(help="Rows of the topic map and the language mix, from every round alike.")
-    ] = 5000,
+    ] = 3000,
     seed: Annotated[int, Parameter(help="Of the sample, the map, and the lineages shown.")] = 0,
 ) -> None:
     """Write RUN/report.html, one page that needs no network, and its figures as PNG and SVG under RUN/figures.

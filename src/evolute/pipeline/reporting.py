@@ -21,7 +21,7 @@ from evolute.report import Facts, OperationUse, RoleUse, write_report
 def report(
     run: str | Path,
     *,
-    sample: int = 5000,
+    sample: int = 3000,
     seed: int = 0,
     encoder: Encoder | None = None,
     told: Callable[[str], None] = lambda phase: None,

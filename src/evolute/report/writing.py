@@ -30,7 +30,7 @@ def write_report(
     encoder: Encoder | None,
     *,
     no_encoder: str = "",
-    sample: int = 5000,
+    sample: int = 3000,
     seed: int = 0,
     told: Callable[[str], None] = lambda phase: None,
 ) -> Path:
