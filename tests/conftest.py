@@ -55,6 +55,7 @@ def read_only():
     def run(script, *runs):
         begin = """
 import codecs, os, sys
+import numpy.ma
 from evolute import api
 from evolute.errors import InputError
 codecs.lookup("utf-8-sig")  # what is imported later cannot be, where Python lies in root's own folder
