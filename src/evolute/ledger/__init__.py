@@ -3,6 +3,7 @@
 `Ledger` is the run's one writer; `Reader` reads a run at any time, also while another process writes it.
 """
 
+from evolute.ledger.executions import Executions
 from evolute.ledger.reader import LEDGER, Reader
 from evolute.ledger.rows import CallRow, CandidateRow, FindingRow, GradeRow, SampleRow, Totals
 from evolute.ledger.selection import LedgerVectors, SelectionReader, SelectionWriter
@@ -12,6 +13,7 @@ __all__ = [
     "LEDGER",
     "CallRow",
     "CandidateRow",
+    "Executions",
     "FindingRow",
     "GradeRow",
     "Ledger",

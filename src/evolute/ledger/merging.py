@@ -61,7 +61,7 @@ _LINEAGES = (
         WHERE seeds.position = m.new AND k.runs > 1""",
     "INSERT OR IGNORE INTO templates SELECT hash, name, text FROM one.templates",
     """INSERT INTO candidates SELECT m.new, c.round, c.slot, c.attempt, c.id, c.parent, c.operation, c.template,
-        c.instruction, c.reason, c.evidence, c.evolve_call, c.judge_call, c.respond_call
+        c.instruction, c.reason, c.evidence, c.evolve_call, c.judge_call, c.respond_call, c.verification
         FROM moved m CROSS JOIN one.candidates c ON c.seed = m.old ORDER BY m.old""",
     "INSERT INTO lineages SELECT m.new, l.why FROM moved m CROSS JOIN one.lineages l ON l.seed = m.old ORDER BY m.old",
     "INSERT OR IGNORE INTO vectors SELECT key, vector FROM one.vectors",
@@ -75,11 +75,19 @@ _MODELS = (
         SELECT t.role, x.new FROM one.totals t JOIN model_of x ON x.old = t.model""",
 )
 _TAKE = f"INSERT OR IGNORE INTO calls (key, model, {_CALL}) SELECT c.key, x.new, {_CALLS}"
-# Where runs share a seed, the answers that its lineage rests on go first: another run may have others.
-_SHARED_CALLS = f"""{_TAKE} FROM moved m CROSS JOIN chosen k ON k.seed = m.new
-    CROSS JOIN one.candidates d ON d.seed = m.old
+# Where runs share a seed, what its lineage rests on goes first: another run may have other answers, or have found
+# otherwise (an execution that ran out of time there).
+_SHARED = "FROM moved m CROSS JOIN chosen k ON k.seed = m.new CROSS JOIN one.candidates d ON d.seed = m.old"
+_SHARED_CALLS = f"""{_TAKE} {_SHARED}
     CROSS JOIN one.calls c ON c.key IN (d.evolve_call, d.judge_call, d.respond_call)
     LEFT JOIN model_of x ON x.old = c.model WHERE k.runs > 1 ORDER BY m.old"""
+_FURTHER_CALLS = f"""{_TAKE} {_SHARED} CROSS JOIN json_each(d.verification, '$.calls') v
+    CROSS JOIN one.calls c ON c.key = unhexed(v.value)
+    LEFT JOIN model_of x ON x.old = c.model WHERE k.runs > 1 ORDER BY m.old"""
+_SHARED_EXECUTIONS = f"""INSERT OR IGNORE INTO executions SELECT e.key, e.value {_SHARED}
+    CROSS JOIN json_each(d.verification, '$.executions') v
+    CROSS JOIN one.executions e ON e.key = unhexed(v.value) WHERE k.runs > 1"""
+_ALL_EXECUTIONS = "INSERT OR IGNORE INTO executions SELECT key, value FROM one.executions"
 _ALL_CALLS = f"{_TAKE} FROM one.calls c LEFT JOIN model_of x ON x.old = c.model ORDER BY c.id"
 _DIFFERING = """SELECT count(*) FROM one.calls c CROSS JOIN main.calls n ON n.key = c.key
     WHERE (c.text, c.failure, c.finish, c.reasoning, c.detail)
@@ -150,11 +158,11 @@ def _merge(db: sqlite3.Connection, runs: Sequence[Path], out: Path, say: Callabl
         say(f"{run}: seeds read")
     for number, run in enumerate(runs):
         with _attached(db, run, out):
-            _run(db, (*_LINEAGES, *_MODELS, _SHARED_CALLS), number)
+            _run(db, (*_LINEAGES, *_MODELS, _SHARED_CALLS, _FURTHER_CALLS, _SHARED_EXECUTIONS), number)
         say(f"{run}: lineages read")
     for number, run in enumerate(runs):
         with _attached(db, run, out):
-            _run(db, (*_MODELS, _ALL_CALLS), number)
+            _run(db, (*_MODELS, _ALL_CALLS, _ALL_EXECUTIONS), number)
             recorded += _count(db, "SELECT count(*) FROM one.calls")
         say(f"{run}: calls read")
     calls = _count(db, "SELECT count(*) FROM main.calls")

@@ -27,7 +27,7 @@ _COMPLETION = """c.text, c.failure, c.finish, c.reasoning, c.prompt_tokens, c.co
 _CALLS = f"SELECT c.key, c.role, m.name, {_COMPLETION} FROM calls c LEFT JOIN models m ON m.id = c.model"
 _CANDIDATE = """d.seed, d.round, d.slot, d.attempt, d.id, d.parent, d.operation, d.template,
     nullif(coalesce(d.instruction, e.text), ''), coalesce(d.reason, ''), coalesce(d.evidence, ''),
-    d.evolve_call, d.judge_call, d.respond_call"""
+    d.evolve_call, d.judge_call, d.respond_call, coalesce(d.verification, '')"""
 _FROM = "FROM candidates d LEFT JOIN calls e ON e.key = d.evolve_call"
 _CANDIDATES = f"SELECT {_CANDIDATE} {_FROM}"
 _KEPT = f"""SELECT em.name, jm.name, rm.name, r.text, r.reasoning, {_CANDIDATE} {_FROM}
@@ -61,6 +61,8 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
         check_version(db)
+        # SQLite has it as `unhex` from 3.41 on only.
+        db.create_function("unhexed", 1, bytes.fromhex, deterministic=True)
     except sqlite3.DatabaseError as error:
         raise damaged(path, error) from None
     return db
@@ -144,6 +146,12 @@ class Reader:
         """One call, with its role and model."""
         for found, role, model, *rest in self.select(f"{_CALLS} WHERE c.key = ?", key):
             return CallRow(found, role, model, _completion(tuple(rest)))
+        return None
+
+    def recall_execution(self, key: bytes) -> str | None:
+        """What the sandboxed execution `key` found, as it was recorded."""
+        for (value,) in self.select("SELECT value FROM executions WHERE key = ?", key):
+            return str(value)
         return None
 
     def totals(self) -> list[Totals]:

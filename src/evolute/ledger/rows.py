@@ -24,7 +24,11 @@ class Totals:
 
 
 class CandidateRow(NamedTuple):
-    """A candidate as it is recorded; `reason` is empty for a kept one. Round 0 is the seed with its response."""
+    """A candidate as it is recorded; `reason` is empty for a kept one. Round 0 is the seed with its response.
+
+    `verification` is JSON, empty where its answer was not to be verified: `calls` and `executions` list the hex keys of
+    those that it took besides the other columns' calls.
+    """
 
     seed: int
     round: int
@@ -40,6 +44,7 @@ class CandidateRow(NamedTuple):
     evolve_call: bytes | None
     judge_call: bytes | None
     respond_call: bytes | None
+    verification: str = ""
 
 
 @dataclass(frozen=True, slots=True)

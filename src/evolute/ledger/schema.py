@@ -97,6 +97,13 @@ def m002_selection(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+@migration
+def m003_executions(db: sqlite3.Connection) -> None:
+    """What sandboxed executions found, as JSON by a hash of all that ran; and what came of verifying a candidate."""
+    db.execute("CREATE TABLE executions (key BLOB PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
+    db.execute("ALTER TABLE candidates ADD COLUMN verification TEXT")
+
+
 def migrate(db: sqlite3.Connection) -> None:
     """Bring a ledger to this version, in one transaction.
 

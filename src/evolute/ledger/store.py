@@ -22,7 +22,8 @@ _CALL = Insert(
     completion_tokens, reasoning_tokens, cached_tokens, latency, attempts)""",
     15,
 )
-_CANDIDATE = Insert("INSERT OR REPLACE INTO candidates", 14)
+_CANDIDATE = Insert("INSERT OR REPLACE INTO candidates", 15)
+_EXECUTION = Insert("INSERT OR IGNORE INTO executions", 2)
 _LINEAGE = Insert("INSERT OR REPLACE INTO lineages", 2)
 _SEED = Insert("INSERT OR IGNORE INTO seeds (id, instruction, input, response, system, history, source, line)", 8)
 
@@ -143,6 +144,10 @@ class Ledger:
             ),
         )  # fmt: skip
 
+    async def record_execution(self, key: bytes, value: str) -> None:
+        """Record what a sandboxed execution found; returns once it is on the disk. What is recorded already stays."""
+        await self._writer.put_durably(_EXECUTION, (key, value))
+
     def judge(self, row: CandidateRow, *, verbatim: bool) -> None:
         """Record a candidate and its verdict.
 
@@ -151,7 +156,8 @@ class Ledger:
             verbatim: its instruction is its evolve call's text to the letter, and need not be stored again.
         """
         stored = None if verbatim else row.instruction or ""
-        self._writer.put(_CANDIDATE, (*row[:8], stored, row.reason or None, row.evidence or None, *row[11:]))
+        found = (row.reason or None, row.evidence or None)
+        self._writer.put(_CANDIDATE, (*row[:8], stored, *found, *row[11:14], row.verification or None))
 
     def finish(self, seed: int) -> None:
         """Record that a lineage is finished."""
