@@ -1,0 +1,1 @@
+"""Evaluate a model's code: problems, samples, extraction, scores."""
