@@ -1,10 +1,12 @@
 """What all tests share: a clean environment, and a real server in a process of its own."""
 
+import asyncio
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import orjson
@@ -46,6 +48,47 @@ def evolute_command():
         return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
 
     return run
+
+
+class Sandboxed:
+    """A started sandbox on a loop of its own: `sandbox(lambda box: box.run("..."))` gives what is awaited."""
+
+    def __init__(self):
+        import uvloop
+
+        self.loop = uvloop.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+
+    def close(self):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+    def await_(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(120)
+
+    def __call__(self, use):
+        async def used():
+            return await use(self.box)
+
+        return self.await_(used())
+
+
+@pytest.fixture(scope="session")
+def sandbox():
+    """The real sandbox, shared by all tests of a process."""
+    from evolute.sandbox import Sandbox
+
+    if shutil.which("bwrap") is None:
+        pytest.skip("bubblewrap is not installed")
+    sandboxed = Sandboxed()
+    try:
+        sandboxed.box = sandboxed.await_(Sandbox(workers=2, packages=("numpy",)).__aenter__())
+        yield sandboxed
+        sandboxed.await_(sandboxed.box.__aexit__())
+    finally:
+        sandboxed.close()
 
 
 @pytest.fixture

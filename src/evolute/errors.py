@@ -22,6 +22,8 @@ EvoluteError                      shown as one message, without a traceback; `ex
 │   ├── TimedOut                  no answer within the read or total timeout
 │   └── Malformed                 a 200 whose body is not the API's JSON
 ├── RequestRejected               400, 413, 422: this request can never succeed; trying again would be useless
+├── SandboxError                  a program could not be run, through no fault of its own
+│   └── SandboxUnavailable        a protection is missing: nothing is run without it
 ├── Stopped                       the run is being stopped, and begins no new call
 └── NotRecorded                   a replay asked for a call that the ledger does not hold
 """
@@ -133,6 +135,14 @@ class RequestRejected(EvoluteError):
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class SandboxError(EvoluteError):
+    """A program could not be run, through no fault of its own."""
+
+
+class SandboxUnavailable(SandboxError):
+    """A protection is missing: nothing is run without it."""
 
 
 class Stopped(EvoluteError):

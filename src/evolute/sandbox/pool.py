@@ -1,0 +1,214 @@
+"""Run programs that models wrote. Each gets a process of its own, shut in, which is used once."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from time import perf_counter
+
+from evolute.errors import SandboxError, SandboxUnavailable
+from evolute.sandbox.blueprint import draw
+from evolute.sandbox.outcomes import Limits, Outcome, Ran, Returned, Tested
+from evolute.sandbox.probing import PROBE, check_probe
+from evolute.sandbox.process import Flooded, Gone, Process
+from evolute.sandbox.talking import Verdict, called, ended, heard
+
+
+class Sandbox:
+    """A pool of shut-in processes, started before they are needed; an async context manager.
+
+    Each process has: no network, no other process in sight, its own user (nobody, without any capability), a read-only
+    system (/usr and the Python it runs on; no home, no /etc, no /proc), a private temporary folder in memory, a list of
+    system calls that holds no way to start a process, to open a socket or to enter a name space, and `limits`.
+    All that it writes is bounded, and it ends with its verdict, its time, or us.
+
+    Args:
+        workers: programs that run at once; as many as there are processors by default.
+        limits: what a program may use where a call says nothing else.
+        python: the Python to run (a path, 3.9 or later); by default the one that Evolute runs on.
+        packages: packages of Evolute's own environment that programs may import ("numpy"), as far as its Python is of
+            the same version.
+        unsafe: run programs without a sandbox. What is left: a process of its own in a temporary folder, an empty
+            environment, limits of time, memory, output and the size of each file, and tests in another process than the
+            program. What is gone: a program can read and change all that you can, connect to where you can, start
+            processes that stay behind, fill your disk, and read the memory of the tests. Only for programs that you
+            would run by hand, or inside a machine that may be lost.
+
+    Raises on entering:
+        SandboxUnavailable: a protection is missing; the message says which, and what to install.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int | None = None,
+        limits: Limits | None = None,
+        python: str | None = None,
+        packages: Sequence[str] = (),
+        unsafe: bool = False,
+    ) -> None:
+        self.workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or 1
+        self.limits = limits or Limits()
+        self._python = python
+        self._packages = tuple(packages)
+        self._unsafe = unsafe
+        self._ready: deque[asyncio.Task[Process]] = deque()
+        self._ending: set[asyncio.Task[None]] = set()
+        self._turns = asyncio.Semaphore(self.workers)
+
+    async def __aenter__(self) -> Sandbox:
+        limits = self.limits
+        self._blueprint = await asyncio.to_thread(
+            draw, self._python, limits.files, limits.output, self._packages, unsafe=self._unsafe
+        )
+        for _ in range(self.workers + 1):
+            self._prepare()
+        if not self._unsafe:
+            try:
+                check_probe(await self.run(PROBE))
+            except SandboxError as error:
+                await self.__aexit__()
+                raise SandboxUnavailable(f"{error}\nNo untrusted program is run without all protections") from None
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        waiting = [*self._ready]
+        self._ready.clear()
+        for task in waiting:
+            try:
+                await (await task).kill()
+            except SandboxError:  # it never stood
+                continue
+        await asyncio.gather(*self._ending)
+
+    async def run(self, code: str, *, stdin: str = "", limits: Limits | None = None) -> Ran:
+        """Run a whole program, as its own main module, with `stdin` (up to 64 KiB) to read.
+
+        Raises:
+            SandboxError: no process could be started.
+        """
+        limits = limits or self.limits
+        async with self._turns, self._process() as process:
+            began = perf_counter()
+            try:
+                async with asyncio.timeout(limits.seconds):
+                    await process.tell(self._job("run", limits, code=code, stdin=stdin))
+                    _, outcome, detail = await heard(process, "done")
+            except (TimeoutError, Gone, Flooded) as error:
+                outcome, detail = ended(error, limits)
+            seconds = perf_counter() - began
+            await process.kill()
+            return Ran(Outcome(outcome), detail, process.output, seconds)
+
+    async def test(
+        self,
+        candidate: str,
+        tests: str,
+        *,
+        calls: Sequence[str],
+        setup: str = "",
+        limits: Limits | None = None,
+        together: bool = False,
+        read: str | None = None,
+    ) -> Tested:
+        """Run `tests` against `candidate`, in two processes: only plain values cross, rebuilt by type.
+
+        In the tests each of `calls` is a function that calls the candidate's, also as `from solution import …`. The
+        module of the tests is executed, then each `test_…` function in it, up to the first that fails. `setup` is
+        executed in the tests' process before them and is never shown to the candidate.
+
+        With `together`, all runs in one process, for tests whose values cannot cross. The verdict is then a fresh
+        nonce, which a program that only ends early cannot know, but one that searches its own process can. `read` is a
+        global of the candidate's to bring back after the tests.
+
+        Raises:
+            SandboxError: no process could be started.
+        """
+        limits = limits or self.limits
+        nonce = secrets.token_hex(16)
+        kind = "together" if together else "test"
+        job = self._job(
+            kind, limits, code=candidate if together else "", tests=tests, setup=setup, calls=list(calls), nonce=nonce,
+            read=read,
+        )  # fmt: skip
+        verdict = Verdict(nonce)
+        async with self._turns, self._process() as tester:
+            if together:
+                return await verdict.reached(tester, tester, job, limits, None)
+            async with self._process() as subject:
+                serve = self._job("serve", limits, code=candidate, calls=list(calls))
+                await subject.tell(serve)
+                return await verdict.reached(tester, subject, job, limits, read)
+
+    async def call(
+        self,
+        candidate: str,
+        function: str,
+        arguments: Iterable[Sequence[object]],
+        *,
+        limits: Limits | None = None,
+        seconds: Sequence[float] | None = None,
+    ) -> AsyncIterator[Returned]:
+        """Call the candidate's function on each list of arguments, in one process; close the iterator to stop early.
+
+        `seconds` bounds each call, `limits.seconds` all of them. A call whose time is over does not end the others,
+        unless the process had to be killed; then the last of the results says so. A candidate that does not load
+        gives one result, its error.
+
+        Raises:
+            Uncrossable: an argument is no plain value.
+            SandboxError: no process could be started.
+        """
+        limits = limits or self.limits
+        async with self._turns, self._process() as process:
+            try:
+                async with asyncio.timeout(limits.seconds) as whole:
+                    await process.tell(self._job("call", limits, code=candidate, function=function))
+                    _, outcome, detail = await heard(process, "loaded")
+                    if outcome != "passed":
+                        yield Returned(Outcome(outcome), None, detail, 0.0)
+                        return
+            except (TimeoutError, Gone, Flooded) as error:
+                outcome, detail = ended(error, limits)
+                yield Returned(outcome, None, detail, 0.0)
+                return
+            deadline = whole.when() or 0.0
+            for number, positional in enumerate(arguments):
+                room = seconds[number] if seconds is not None else limits.seconds
+                try:
+                    returned = await called(process, positional, room, deadline, limits)
+                except (TimeoutError, Gone, Flooded) as error:
+                    outcome, detail = ended(error, limits)
+                    yield Returned(outcome, None, detail, room)
+                    return
+                yield returned
+
+    def _job(self, do: str, limits: Limits, **said: object) -> dict[str, object]:
+        cpu = math.ceil(limits.seconds) + 1
+        bounds = {
+            "RLIMIT_CPU": cpu, "RLIMIT_AS": limits.memory, "RLIMIT_FSIZE": limits.files, "RLIMIT_NOFILE": 64,
+            "RLIMIT_CORE": 0, "RLIMIT_MSGQUEUE": 0, "RLIMIT_MEMLOCK": 0,
+        }  # fmt: skip
+        if not self._unsafe:  # without a name space of its own, the user's other processes would count
+            bounds["RLIMIT_NPROC"] = limits.threads
+        return {"do": do, "limits": bounds, "path": self._blueprint.path, **said}
+
+    @asynccontextmanager
+    async def _process(self) -> AsyncIterator[Process]:
+        """A process that stands ready; it is killed afterwards, and the next one started meanwhile."""
+        self._prepare()
+        process = await self._ready.popleft()
+        try:
+            yield process
+        finally:
+            ending = asyncio.ensure_future(process.kill())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+
+    def _prepare(self) -> None:
+        self._ready.append(asyncio.ensure_future(Process.start(self._blueprint)))

@@ -1,0 +1,174 @@
+"""One started process of the sandbox, seen from outside: frames to it, bounded frames from it, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+from asyncio.subprocess import PIPE
+from typing import cast
+
+import orjson
+
+from evolute.errors import SandboxError
+from evolute.sandbox.blueprint import Blueprint
+from evolute.sandbox.bubblewrap import command
+
+_BOOT = """
+import marshal, posix, sys
+def take(size):
+    data = b""
+    while len(data) < size:
+        data += posix.read(0, size - len(data)) or sys.exit()
+    return data
+for name in ("evolute", "evolute.sandbox", "evolute.sandbox.inside"):
+    sys.modules[name] = type(sys)(name)
+for name, code in marshal.loads(take(int.from_bytes(take(4), "big"))):
+    module = sys.modules[name] = type(sys)(name)
+    exec(code, module.__dict__)
+module.main()
+"""
+"""Takes the worker's modules, compiled, from its standard input: they are compiled once, and not by each process."""
+
+
+class Flooded(Exception):
+    """The process printed more than it may."""
+
+
+class Gone(Exception):
+    """The process ended, or closed its channel, or sent what is no frame."""
+
+
+class Process:
+    """A process that stands ready for one job. Create it with `start`; `kill` ends all that it started."""
+
+    def __init__(self, process: asyncio.subprocess.Process, blueprint: Blueprint, folder: str | None) -> None:
+        self._process = process
+        self._stdin = cast(asyncio.StreamWriter, process.stdin)
+        self._stdout = cast(asyncio.StreamReader, process.stdout)
+        self._stderr = cast(asyncio.StreamReader, process.stderr)
+        self._output = bytearray()
+        self._limit = blueprint.output
+        self._folder = folder
+        self._flooded = False
+        self._reading = asyncio.ensure_future(self._collect())
+
+    @classmethod
+    async def start(cls, blueprint: Blueprint) -> Process:
+        """Start a process and wait until it stands.
+
+        Raises:
+            SandboxError: it does not; what it said stands in the message.
+        """
+        arguments = ["-I", "-S", "-B", "-X", "utf8", "-c", _BOOT]
+        folder: str | None = None
+        if blueprint.seccomp is None:
+            folder = tempfile.mkdtemp(prefix="evolute-unsafe-")
+            environment = {"PATH": os.defpath, "HOME": folder, "TMPDIR": folder, "LANG": "C.UTF-8"}
+            started = await asyncio.create_subprocess_exec(
+                blueprint.interpreter.executable, *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE,
+                cwd=folder, env=environment, start_new_session=True,
+            )  # fmt: skip
+        else:
+            source, sink = os.pipe()
+            try:
+                os.write(sink, blueprint.seccomp)
+                os.close(sink)
+                line = command(blueprint.interpreter, blueprint.files, source, blueprint.packages)
+                started = await asyncio.create_subprocess_exec(
+                    *line, *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE, pass_fds=(source,)
+                )  # fmt: skip
+            finally:
+                os.close(source)
+        self = cls(started, blueprint, folder)
+        self._write(blueprint.worker)
+        try:
+            await self.hear(1 << 10)
+        except (Gone, Flooded):
+            await self.kill()
+            raise SandboxError(f"no process could be started in the sandbox: {self.output.strip()!r}") from None
+        return self
+
+    async def say(self, frame: bytes) -> None:
+        """Send one frame; a process that is gone shows when it is heard."""
+        self._write(frame)
+        with contextlib.suppress(ConnectionError):
+            await self._stdin.drain()
+
+    async def tell(self, said: object) -> None:
+        """Send one frame of plain JSON."""
+        await self.say(orjson.dumps(said))
+
+    async def hear(self, limit: int) -> bytes:
+        """Wait for one frame of at most `limit` bytes.
+
+        Raises:
+            Flooded: it printed more than it may.
+            Gone: there will be none.
+        """
+        try:
+            size = int.from_bytes(await self._stdout.readexactly(4), "big")
+            if size > limit:
+                raise Gone(f"a value of {size} bytes, and {limit} may cross")
+            return await self._stdout.readexactly(size)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            if self._flooded:
+                raise Flooded from None
+            raise Gone(await self._why()) from None
+
+    @property
+    def output(self) -> str:
+        """What it printed so far."""
+        return self._output.decode("utf-8", "replace")
+
+    async def drained(self) -> str:
+        """What it printed, once it has ended."""
+        await asyncio.wait([self._reading], timeout=1)
+        return self.output
+
+    async def kill(self) -> None:
+        """End it and all that it started."""
+        self._end()
+        self._stdin.close()
+        await self._process.wait()
+        # The pipes end when nothing inside holds them any more. Outside a sandbox something may: see `Sandbox`.
+        rest = asyncio.ensure_future(self._stdout.read())
+        await asyncio.wait([self._reading, rest], timeout=1)
+        self._reading.cancel()
+        rest.cancel()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _write(self, frame: bytes) -> None:
+        self._stdin.write(len(frame).to_bytes(4, "big") + frame)
+
+    def _end(self) -> None:
+        """Kill. The sandbox's first process takes all others with it; without a sandbox there is only the group."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                if self._folder:
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                else:
+                    self._process.kill()
+
+    async def _collect(self) -> None:
+        """Keep what it prints, up to the limit; then end it."""
+        while part := await self._stderr.read(1 << 16):
+            room = self._limit - len(self._output)
+            self._output += part[:room]
+            if len(part) > room and not self._flooded:
+                self._flooded = True
+                self._end()
+
+    async def _why(self) -> str:
+        try:
+            code = await asyncio.wait_for(self._process.wait(), 1)
+        except TimeoutError:
+            return "it closed its channel"
+        number = -code if code < 0 else code - 128  # bubblewrap reports a signal as a shell does
+        with contextlib.suppress(ValueError):
+            return f"killed by {signal.Signals(number).name}"
+        return f"exited with status {code} before its verdict"

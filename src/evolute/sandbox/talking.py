@@ -1,0 +1,127 @@
+"""What is said to and fro between a program's processes and us. Nothing that a process says is taken on trust."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from time import perf_counter
+
+from evolute.sandbox.inside import values
+from evolute.sandbox.outcomes import Limits, Outcome, Returned, Tested
+from evolute.sandbox.process import Flooded, Gone, Process
+
+
+class Verdict:
+    """Gathers what the tests say, and carries their calls to the candidate."""
+
+    def __init__(self, nonce: str) -> None:
+        self._nonce = nonce
+        self._tests: list[tuple[str, Outcome, str]] = []
+        self._value: object = None
+        self._reached = False
+
+    async def reached(
+        self, tester: Process, subject: Process, job: dict[str, object], limits: Limits, read: str | None
+    ) -> Tested:
+        """Run the tests to their end, whatever it is."""
+        began = perf_counter()
+        outcome, detail = Outcome.PASSED, ""
+        try:
+            async with asyncio.timeout(limits.seconds):
+                if tester is subject:
+                    await tester.tell(job)
+                _, loaded, detail = await heard(subject, "loaded")
+                outcome = Outcome(loaded)
+                if outcome is Outcome.PASSED:
+                    if tester is not subject:
+                        await tester.tell(job)
+                    await self._follow(tester, subject, limits)
+                    if read is not None:
+                        await subject.tell(("read", read))
+                        self._value = _decoded((await heard(subject, "value"))[1])
+        except (TimeoutError, Gone, Flooded) as error:
+            if not (self._reached and self._tests):
+                outcome, detail = ended(error, limits)
+        seconds = perf_counter() - began
+        await tester.kill()
+        await subject.kill()
+        for _, tested, said in self._tests:
+            if tested is not Outcome.PASSED:
+                outcome, detail = tested, said
+        output = subject.output if tester is subject else tester.output + subject.output
+        return Tested(outcome, detail, output, seconds, tuple(self._tests), self._value)
+
+    async def _follow(self, tester: Process, subject: Process, limits: Limits) -> None:
+        """Until the verdict: pass calls on to the candidate and its answers back, unread."""
+        while not self._reached:
+            frame = await tester.hear(limits.value)
+            if frame.startswith(b'["call"'):
+                await subject.say(frame)
+                await tester.say(await subject.hear(limits.value))
+            else:
+                self._take(frame)
+
+    def _take(self, frame: bytes) -> None:
+        match _json(frame):
+            case ["test", str(name), str(outcome), str(detail)]:
+                self._tests.append((name, Outcome(outcome), detail))
+            case ["value", value, None]:
+                self._value = _decoded(value)
+            case ["verdict", self._nonce]:
+                self._reached = True
+            case _:
+                raise Gone("it sent what is no verdict")
+
+
+async def called(
+    process: Process, positional: Sequence[object], room: float, deadline: float, limits: Limits
+) -> Returned:
+    """One call. The process keeps the time itself; where it does not, it is killed a second later."""
+    now = asyncio.get_running_loop().time()
+    async with asyncio.timeout(max(0.0, min(room + 1, deadline - now))):
+        await process.say(f"[{values.dumps(list(positional))},{room!r}]".encode())
+        said = _json(await process.hear(limits.value))
+    match said:
+        case ["passed", value, "", float(took)]:
+            try:
+                return Returned(Outcome.PASSED, values.decode(value), "", took)
+            except Exception as error:  # noqa: BLE001 - whatever a value that nobody vouches for causes
+                return Returned(Outcome.CRASHED, None, f"it sent what is no value: {type(error).__name__}", took)
+        case [("failed" | "timeout" | "memory") as outcome, None, str(detail), float(took)]:
+            return Returned(Outcome(outcome), None, detail, took)
+    raise Gone("it sent what is no result")
+
+
+async def heard(process: Process, kind: str) -> tuple[str, str, str]:
+    """Wait for a frame of this kind, with two things said.
+
+    Raises:
+        Flooded, Gone: there will be none.
+    """
+    said = _json(await process.hear(1 << 22))
+    if not isinstance(said, list) or len(said) != 3 or said[0] != kind:
+        raise Gone("it sent what is no verdict")
+    return said[0], said[1], said[2]
+
+
+def _json(frame: bytes) -> object:
+    try:
+        return values.json_loads(frame.decode())
+    except (ValueError, RecursionError):
+        raise Gone("it sent what is no JSON") from None
+
+
+def _decoded(value: object) -> object:
+    try:
+        return values.decode(value)
+    except Exception:  # noqa: BLE001 - whatever a value that nobody vouches for causes
+        return None
+
+
+def ended(error: BaseException, limits: Limits) -> tuple[Outcome, str]:
+    """How a process that came to no verdict of its own ended."""
+    if isinstance(error, TimeoutError):
+        return Outcome.TIMEOUT, f"stopped after {limits.seconds:g} s"
+    if isinstance(error, Flooded):
+        return Outcome.OUTPUT, f"printed more than {limits.output} bytes"
+    return Outcome.CRASHED, str(error)
