@@ -16,9 +16,8 @@ from rich.text import Text
 
 from evolute.evolve.planning import Estimate, Range
 from evolute.evolve.progress import Progress
-from evolute.pipeline.evolving import DATASET
 from evolute.pipeline.stopping import INTERRUPTED
-from evolute.pipeline.summary import Summary
+from evolute.pipeline.summary import DATASET, Summary
 from evolute.text import printable
 
 
