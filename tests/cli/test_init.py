@@ -22,16 +22,6 @@ ENDPOINT = ModelSpec(api="chat", base_url="http://localhost:8000/v1", model="m")
 SCRIPTED = ModelSpec(api="scripted", model="scripted")
 
 
-@pytest.fixture
-def server():
-    command = [sys.executable, "-m", "evolute.models.loopback", "--model", "m"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
-
-
 def start(seeds, spec=SCRIPTED, **more):
     return Start(str(seeds), spec, more.pop("rounds", 2), str(more.pop("run", "run")), **more)
 
