@@ -10,9 +10,9 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from evolute import pipeline
+from evolute.cli.screen import Json, say, show_summary, status_of, watch_on, write_json
 from evolute.cli.evolve import MaxCalls, MaxCost, MaxMinutes, MaxTokens, Set
 from evolute.cli.screen import out as screen
-from evolute.cli.screen import say, show_summary, status_of, watch_on, write_json
 from evolute.cli.select import show_selected
 from evolute.evolve.budget import Limits
 from evolute.recipe import parse_assignment
@@ -38,7 +38,7 @@ def run(
     max_calls: MaxCalls = None,
     max_tokens: MaxTokens = None,
     max_minutes: MaxMinutes = None,
-    json: Annotated[bool, Parameter(name="--json", negative="", help="The result as JSON on standard output.")] = False,
+    json: Json = False,
 ) -> None:
     """Do the whole way that a recipe describes: evolve, select, report, export.
 

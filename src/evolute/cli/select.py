@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from evolute import pipeline
+from evolute.cli.screen import Json, say, status_of, write_json
 from evolute.cli.evolve import MaxCalls, MaxCost, MaxMinutes, MaxTokens
 from evolute.cli.screen import out as screen
-from evolute.cli.screen import say, status_of, write_json
 from evolute.evolve.budget import Limits
 from evolute.recipe import parse_assignment
 from evolute.text import printable
@@ -50,7 +50,7 @@ def select(
     max_calls: MaxCalls = None,
     max_tokens: MaxTokens = None,
     max_minutes: MaxMinutes = None,
-    json: Annotated[bool, Parameter(name="--json", negative="", help="The result as JSON on standard output.")] = False,
+    json: Json = False,
 ) -> None:
     """Decide which rows of a run make its dataset: duplicates, overlaps with benchmarks, faulty responses, mixture.
 
