@@ -99,6 +99,7 @@ def read_only():
         begin = """
 import codecs, os, sys
 import numpy.ma
+import evolute.text.contamination
 from evolute import api
 from evolute.errors import InputError
 codecs.lookup("utf-8-sig")  # what is imported later cannot be, where Python lies in root's own folder

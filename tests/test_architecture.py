@@ -39,12 +39,24 @@ def test_imports_go_downwards_only():
     assert told.returncode == 0, told.stdout + told.stderr
 
 
-def test_help_imports_nothing_heavy():
-    command = [sys.executable, "-X", "importtime", SCRIPTS / "evolute", "--help"]
+def imported_by(*arguments: str | Path) -> tuple[str, set[str]]:
+    """What Python says on these arguments, and the names of the packages that it imports meanwhile."""
+    command = [sys.executable, "-X", "importtime", *arguments]
     told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert "evolve" in told.stdout
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in told.stderr.splitlines()}
     assert "evolute" in imported, "the import times could not be read"
+    return told.stdout, imported
+
+
+def test_help_imports_nothing_heavy():
+    shown, imported = imported_by(SCRIPTS / "evolute", "--help")
+    assert "evolve" in shown
+    assert imported & HEAVY == set()
+
+
+@pytest.mark.parametrize("command", ["runs", "export", "compare", "merge", "evolve"])
+def test_commands_import_what_is_heavy_only_once_they_need_it(command):
+    _, imported = imported_by("-c", f"import evolute.cli.{command}")
     assert imported & HEAVY == set()
 
 

@@ -11,29 +11,18 @@ It stands in a module of its own because the stages are packages, too: `evolute.
 from evolute.errors import EvoluteError
 from evolute.evolve.budget import Limits
 from evolute.evolve.planning import Estimate
-from evolute.pipeline import (
-    Check,
-    Comparison,
-    Merged,
-    Ran,
-    Selected,
-    Summary,
-    compare,
-    dataset,
-    evolve,
-    export,
-    merge,
-    plan,
-    preferences,
-    publish_folder,
-    replay,
-    report,
-    resolve_recipe,
-    run,
-    select,
-    status,
-    verify,
-)
+from evolute.pipeline.checking import Check, replay, verify
+from evolute.pipeline.comparing import Comparison, compare
+from evolute.pipeline.evolving import evolve, resolve_recipe
+from evolute.pipeline.merging import Merged, merge
+from evolute.pipeline.planning import plan
+from evolute.pipeline.publishing import preferences, publish_folder
+from evolute.pipeline.reading import dataset, export, status
+from evolute.pipeline.reporting import report
+from evolute.pipeline.running import Ran, run
+from evolute.pipeline.selected import Selected
+from evolute.pipeline.selecting import select
+from evolute.pipeline.summary import Summary
 from evolute.recipe import Recipe
 from evolute.records import Row, Seed
 from evolute.seeds import SeedOptions

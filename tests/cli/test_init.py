@@ -12,24 +12,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolute import api, pipeline
+from evolute import api
 from evolute.errors import InputError, SeedError
+from evolute.pipeline.evolving import seed_options
 from evolute.pipeline.starting import Start, draft, recognise_seeds, write_start
 from evolute.pipeline.validating import validate
 from evolute.recipe import ModelSpec, Price, load, resolve
 
 ENDPOINT = ModelSpec(api="chat", base_url="http://localhost:8000/v1", model="m")
 SCRIPTED = ModelSpec(api="scripted", model="scripted")
-
-
-@pytest.fixture
-def server():
-    command = [sys.executable, "-m", "evolute.models.loopback", "--model", "m"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
 
 
 def start(seeds, spec=SCRIPTED, **more):
@@ -101,10 +92,8 @@ def test_what_the_comments_promise_is_so(tmp_path, seeds_file):
     def run(changed):
         path.write_text(changed)
         recipe = resolve(yaml.safe_load(changed))
-        summary = api.evolve(
-            list(recipe.seeds.files), out=recipe.out, recipe=path, seeds=pipeline.running.seed_options(recipe.seeds)
-        )
-        return summary, pipeline.selecting.select(recipe.out, recipe=path)
+        summary = api.evolve(list(recipe.seeds.files), out=recipe.out, recipe=path, seeds=seed_options(recipe.seeds))
+        return summary, api.select(recipe.out, recipe=path)
 
     first, _ = run(text.replace("# limit: 20", "limit: 2"))
     assert first.seeds == 2

@@ -9,16 +9,6 @@ from evolute.models.probe import Report
 from evolute.recipe import Price
 
 
-@pytest.fixture
-def server():
-    command = [sys.executable, "-m", "evolute.models.loopback", "--model", "m"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
-
-
 def run(*arguments):
     command = [sys.executable, "-m", "evolute", "models", "check", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

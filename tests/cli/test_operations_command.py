@@ -1,8 +1,4 @@
 import json
-import subprocess
-import sys
-
-import pytest
 
 NAMES = ["add-constraints", "complicate-input", "concretize", "deepen", "in-breadth", "increase-reasoning"]
 MINE = """---
@@ -14,16 +10,6 @@ extends: _in-depth.md
 ## Method
 ask for capital letters.
 """
-
-
-@pytest.fixture
-def server():
-    command = [sys.executable, "-m", "evolute.models.loopback", "--model", "m"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
 
 
 def test_list_names_all_and_the_users_own(evolute_command, tmp_path):

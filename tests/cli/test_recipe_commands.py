@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from evolute import pipeline
+from evolute import api
 from evolute import recipe as recipes
 from evolute.errors import RecipeError
 from evolute.pipeline.validating import validate
@@ -237,9 +237,9 @@ def test_the_command(tmp_path, evolute_command, seeds_file):
 )
 def test_what_is_wrong_with_set_blames_set(tmp_path, seeds_file, setting, said):
     run = tmp_path / "run"
-    pipeline.evolve(str(seeds_file(1)), out=run, recipe="wizardlm", settings={"models.default.api": "scripted"})
+    api.evolve(str(seeds_file(1)), out=run, recipe="wizardlm", settings={"models.default.api": "scripted"})
     with pytest.raises(RecipeError) as error:
-        pipeline.evolve(out=run, settings=dict([recipes.parse_assignment(setting)]))
+        api.evolve(out=run, settings=dict([recipes.parse_assignment(setting)]))
     assert str(error.value).startswith(
         f"--set: {said}" if said.startswith(("unknown", "evolve", "select")) else "--set:"
     )
@@ -250,7 +250,7 @@ def test_a_wrong_field_of_the_file_still_blames_the_file(tmp_path):
     path = tmp_path / "r.yaml"
     path.write_text("evolve: {rounds: 99, attempts: 1}\n")
     with pytest.raises(RecipeError) as error:
-        pipeline.evolve("seeds.jsonl", out=tmp_path / "run", recipe=path, settings={"evolve.attempts": 99})
+        api.evolve("seeds.jsonl", out=tmp_path / "run", recipe=path, settings={"evolve.attempts": 99})
     assert [line.partition(": ")[0] for line in str(error.value).splitlines()] == [str(path), "--set"]
 
 

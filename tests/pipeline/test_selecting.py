@@ -12,11 +12,12 @@ import orjson
 import pytest
 from aiohttp import web
 
-from evolute import api, pipeline
+from evolute import api
 from evolute.errors import InputError, RecipeError, RunBusy
 from evolute.ledger import Ledger, Reader, SelectionReader
 from evolute.models.loopback import Faults, LoopbackServer
 from evolute.models.loopback_reply import scripted_rule
+from evolute.pipeline.publishing import card_facts
 
 SCRIPTED = {"models.default.api": "scripted", "models.default.model": "scripted"}
 
@@ -416,7 +417,7 @@ def test_a_model_of_the_same_name_is_not_mistaken(run):
 
 def test_the_card_tells_of_the_selection_only_where_it_was_followed(run):
     api.select(run, settings={"select.mixture.rows": 5})
-    followed, left_aside = pipeline.card_facts(run), pipeline.card_facts(run, selected=False)
+    followed, left_aside = card_facts(run), card_facts(run, selected=False)
     assert followed.selection_dropped["not-sampled"] > 0
     assert followed.corpora_checked
     assert left_aside.selection_dropped is None

@@ -36,7 +36,7 @@ app.command("evolute.cli.evolve:plan", help="Estimate calls, tokens, cost and ti
 app.command("evolute.cli.evolve:evolve", help="Evolve seeds into a dataset, or go on with a run.", sort_key=3)
 app.command("evolute.cli.select:select", help="Decide which rows make the dataset, with evidence for each.", sort_key=4)
 app.command("evolute.cli.report:report", help="Write a page on the run, to look at in a browser.", sort_key=5)
-app.command("evolute.cli.runs:export", help="Write the dataset for a trainer, or as a folder to publish.", sort_key=6)
+app.command("evolute.cli.export:export", help="Write the dataset for a trainer, or as a folder to publish.", sort_key=6)
 app.command("evolute.cli.push:push", help="Publish an exported folder on the Hugging Face hub.", sort_key=7)
 app.command("evolute.cli.runs:status", help="How a run stands; works while it runs.", sort_key=8)
 app.command("evolute.cli.runs:show", help="Draw lineages, or one with its prompts.", sort_key=9)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from string import ascii_uppercase
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evolute.cli.screen import money, out, write_json
+from evolute.cli.screen import Json, money, out, write_json
 from evolute.pipeline.comparing import Comparison, Mean, Share, Side
 from evolute.pipeline.comparing import compare as compare_runs
 from evolute.text import printable
@@ -24,7 +23,7 @@ _LONGEST_VALUE = 60
 
 def compare(
     *runs: Path,
-    json: Annotated[bool, Parameter(name="--json", negative="", help="The result as JSON on standard output.")] = False,
+    json: Json = False,
 ) -> None:
     """Show runs side by side: how their recipes differ, and what came out.
 

@@ -9,13 +9,15 @@ from pathlib import Path
 from rich.rule import Rule
 from rich.text import Text
 
-from evolute import pipeline
 from evolute.cli.run import show_ran
 from evolute.cli.runs import show
 from evolute.cli.screen import money, out, say, watch_on
 from evolute.errors import EvoluteError
 from evolute.models.prices import cost, unit_price
 from evolute.pipeline.judging import judge_agreement
+from evolute.pipeline.publishing import DATASET_FOLDER
+from evolute.pipeline.running import run as go_the_whole_way
+from evolute.pipeline.summary import run_recipe
 from evolute.recipe import ModelSpec
 from evolute.records import Usage
 
@@ -35,7 +37,7 @@ def demo(run: Path, seeds: int = 6) -> None:
     with resources.as_file(resources.files("evolute") / "recipes" / "data" / "demo.jsonl") as path:
         command = f"{evolute} run tiny --seeds {_here(path)} --out {run} --set seeds.limit={seeds}"
         console.print(Rule(Text(command), align="left"))
-        ran = pipeline.run(
+        ran = go_the_whole_way(
             "tiny", out=run, sources=[str(path)], settings={"seeds.limit": seeds}, watch=watch_on(sys.stderr), say=say
         )
     show_ran(ran)
@@ -43,7 +45,7 @@ def demo(run: Path, seeds: int = 6) -> None:
     show(run, count=3)
     console.print(Rule(Text("how good is this model as a judge?"), align="left"))
     console.print("Thirty pairs of instructions of which we know whether the second asks for more than the first:")
-    console.print(judge_agreement(pipeline.run_recipe(run)).sentence)
+    console.print(judge_agreement(run_recipe(run)).sentence)
     console.print(
         "A judge near guessing drops next to nothing, or anything: use a larger one for a dataset that matters."
     )
@@ -57,7 +59,7 @@ def demo(run: Path, seeds: int = 6) -> None:
         f"  {evolute} select {run} --set select.duplicates.near=0.7     another threshold, without measuring again",
         f"  {evolute} plan YOUR.jsonl --out run --base-url URL --model NAME     what yours would cost",
         f"  {evolute} init YOUR.jsonl; {evolute} run recipe.yaml     the whole way with yours",
-        f"The dataset is in {run / pipeline.DATASET_FOLDER}, and this is how it came to be; open it in a browser:",
+        f"The dataset is in {run / DATASET_FOLDER}, and this is how it came to be; open it in a browser:",
         f"  {ran.report or 'no report: it needs the extra evolute[report]'}",
     ):
         console.print(Text(line))

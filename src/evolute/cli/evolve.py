@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from evolute import pipeline
-from evolute.cli.screen import say, show_estimate, show_summary, status_of, watch_on, write_json
+from evolute.cli.screen import Json, say, show_estimate, show_summary, status_of, watch_on, write_json
 from evolute.errors import InputError
 from evolute.evolve.budget import Limits
 from evolute.ledger import LEDGER
-from evolute.pipeline.planning import plan_recipe
+from evolute.pipeline import evolving, planning
+from evolute.pipeline.stopping import INTERRUPTED
 from evolute.recipe import parse_assignment
 from evolute.recipe.files import is_recipe_file, refuse_recipe
 from evolute.seeds import SeedOptions
@@ -73,7 +73,6 @@ MaxCost = Annotated[float | None, Parameter(group=_BOUNDS, help="US dollars, ove
 MaxCalls = Annotated[int | None, Parameter(group=_BOUNDS, help="Calls, over all sessions of the run.")]
 MaxTokens = Annotated[int | None, Parameter(group=_BOUNDS, help="Tokens, prompt and completion, over all sessions.")]
 MaxMinutes = Annotated[float | None, Parameter(group=_BOUNDS, help="Minutes of this session.")]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="The result as JSON on standard output.")]
 
 
 def _refuse_options(type_: object, value: str | None) -> None:
@@ -130,7 +129,7 @@ def evolve(
     if out is None:
         raise InputError("where to? give --out RUN, the run's folder; it is made if need be, and resumed if it exists")
     settings = _settings(set_, base_url, model, api, api_key_env, concurrency, rounds, operations, run_seed)
-    summary = pipeline.evolve(
+    summary = evolving.evolve(
         [file] if file else [],
         out=out,
         recipe=recipe,
@@ -144,7 +143,7 @@ def evolve(
         write_json(summary)
     else:
         show_summary(summary, ended=True)
-    if summary.pending or summary.stopped == pipeline.INTERRUPTED:
+    if summary.pending or summary.stopped == INTERRUPTED:
         sys.exit(status_of(summary.stopped))
 
 
@@ -192,7 +191,7 @@ def plan(
     if is_recipe_file(target):
         if recipe is not None:
             raise InputError(f"two recipes: {target} and --recipe {recipe}; give one of them")
-        run, estimate = plan_recipe(
+        run, estimate = planning.plan_recipe(
             target, out=out, settings=settings, seeds=options, pilot=pilot, watch=watch, say=say
         )
         go_on = f"evolute run {target}" + (f" --out {out}" if out is not None else "")
@@ -201,7 +200,7 @@ def plan(
         if out is None and not is_run:
             raise InputError(f"{target!r} is not a run: give --out RUN, the folder that keeps the pilot")
         run = Path(target) if out is None else out
-        estimate = pipeline.plan(
+        estimate = planning.plan(
             [] if is_run else [target],
             out=run, recipe=recipe, settings=settings, seeds=options, pilot=pilot, watch=watch, say=say,
         )  # fmt: skip

@@ -7,14 +7,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from evolute.cli.screen import say, show_summary, write_json
+from evolute.cli.screen import Json, say, show_summary, write_json
 from evolute.pipeline.merging import merge as merge_runs
 
 
 def merge(
     *runs: Path,
     out: Annotated[Path, Parameter(help="The new run's folder.")],
-    json: Annotated[bool, Parameter(name="--json", negative="", help="The result as JSON on standard output.")] = False,
+    json: Json = False,
 ) -> None:
     """Make one run of several that the same recipe made, of parts of the seeds say.
 

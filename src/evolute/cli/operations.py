@@ -91,9 +91,9 @@ def try_(
 
 
 async def _ask(spec: ModelSpec, request: Request) -> Completion:
-    from evolute import pipeline  # the other two commands need none of it
+    from evolute.pipeline.evolving import open_model  # the other two commands need none of it
 
-    async with pipeline.open_model(spec) as model:
+    async with open_model(spec) as model:
         return await model.complete(request)
 
 

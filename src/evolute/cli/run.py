@@ -9,12 +9,13 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from evolute import pipeline
 from evolute.cli.evolve import MaxCalls, MaxCost, MaxMinutes, MaxTokens, Set
+from evolute.cli.screen import Json, say, show_summary, status_of, watch_on, write_json
 from evolute.cli.screen import out as screen
-from evolute.cli.screen import say, show_summary, status_of, watch_on, write_json
 from evolute.cli.select import show_selected
 from evolute.evolve.budget import Limits
+from evolute.pipeline.running import Ran
+from evolute.pipeline.running import run as go_the_whole_way
 from evolute.recipe import parse_assignment
 from evolute.text import printable
 
@@ -38,7 +39,7 @@ def run(
     max_calls: MaxCalls = None,
     max_tokens: MaxTokens = None,
     max_minutes: MaxMinutes = None,
-    json: Annotated[bool, Parameter(name="--json", negative="", help="The result as JSON on standard output.")] = False,
+    json: Json = False,
 ) -> None:
     """Do the whole way that a recipe describes: evolve, select, report, export.
 
@@ -48,7 +49,7 @@ def run(
     Args:
         recipe: A recipe's file (`evolute init` writes one), or a shipped one's name.
     """
-    ran = pipeline.run(
+    ran = go_the_whole_way(
         recipe,
         out=out,
         sources=seeds or (),
@@ -67,7 +68,7 @@ def run(
         sys.exit(status_of(ran.stopped))
 
 
-def show_ran(ran: pipeline.Ran) -> None:
+def show_ran(ran: Ran) -> None:
     """What the stages came to."""
     show_summary(ran.summary, ended=True)
     if ran.selected is not None:

@@ -1,4 +1,4 @@
-"""Commands on a run: status, show, export, verify, replay."""
+"""Commands that look at a run: status, show, verify, replay."""
 
 from __future__ import annotations
 
@@ -6,25 +6,21 @@ import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from evolute import pipeline
 from evolute.cli.evidence import show_decisions, show_reason
+from evolute.cli.screen import Json, say, show_summary, write_json
 from evolute.cli.screen import out as screen
-from evolute.cli.screen import say, show_summary, write_json
 from evolute.cli.tree import LineageView, NodeView, draw_lineage
 from evolute.errors import InputError
 from evolute.evolve.walking import Walk, walk
-from evolute.export import Format, PreferenceFormat, export_preferences, is_folder
 from evolute.ledger import CandidateRow, Reader
 from evolute.ledger.lock import describe, holder
 from evolute.ledger.rows import instruction_name, seed_name
-from evolute.pipeline.publishing import figures_of
-from evolute.pipeline.reading import check_target, export_folder
-
-Json = Annotated[bool, Parameter(name="--json", negative="", help="The result as JSON on standard output.")]
+from evolute.pipeline import checking, reading
+from evolute.pipeline.summary import Summary, run_recipe
 
 
 def status(run: Path, /, *, json: Json = False) -> None:
@@ -33,7 +29,7 @@ def status(run: Path, /, *, json: Json = False) -> None:
     Args:
         run: The run's folder.
     """
-    summary = pipeline.status(run)
+    summary = reading.status(run)
     who = holder(run)
     if json:
         write_json({**_fields(summary), "running": who})
@@ -43,7 +39,7 @@ def status(run: Path, /, *, json: Json = False) -> None:
     show_summary(summary)
 
 
-def _fields(summary: pipeline.Summary) -> dict[str, object]:
+def _fields(summary: Summary) -> dict[str, object]:
     own = {name: getattr(summary, name) for name in summary.__dataclass_fields__}
     return {**own, "pending": summary.pending, "cost_per_kept": summary.cost_per_kept}
 
@@ -84,7 +80,7 @@ def show(
         found = reader.find(id_)
         if found is None:
             raise InputError(f"{run} has no seed or instruction whose id begins with {id_!r}")
-        for again in walk(reader, pipeline.run_recipe(run), found[0] - 1, 1):
+        for again in walk(reader, run_recipe(run), found[0] - 1, 1):
             console.print(draw_lineage(_view(reader, again.position, again), prompts=True))
         show_decisions(reader, found[1].id, console)
 
@@ -145,62 +141,13 @@ def _response(reader: Reader, row: CandidateRow) -> str | None:
     return call.completion.text if call else None
 
 
-def export(
-    run: Path,
-    /,
-    *,
-    format: Annotated[
-        Format | PreferenceFormat, Parameter(help="The shape of the rows; preferences want graded responses.")
-    ] = "messages",
-    out: Annotated[Path, Parameter(help="A file (.jsonl, .json, also .gz, or .parquet) or else a folder to publish.")],
-    validation: Annotated[
-        float, Parameter(help="Hold out this share of the lineages (0.05), or at least so many rows (500). Folder.")
-    ] = 0,
-    seed: Annotated[int, Parameter(help="Another seed holds out other lineages.")] = 0,
-    shards: Annotated[int | None, Parameter(help="Files of training rows, nearly equal. Folder.")] = None,
-    rows_per_shard: Annotated[int | None, Parameter(help="Rows of a file, 100,000 by default. Folder.")] = None,
-    container: Annotated[
-        Literal["parquet", "jsonl", "json", "jsonl.gz", "json.gz"] | None,
-        Parameter(help="What a folder's files are. Default: as the run's recipe says (jsonl)."),
-    ] = None,
-    seeds: Annotated[bool, Parameter(help="Include the seeds themselves.")] = True,
-    unselected: Annotated[bool, Parameter(negative="", help="Include what `evolute select` dropped.")] = False,
-    lineage: Annotated[bool, Parameter(help="Include where each row comes from.")] = True,
-    reasoning: Annotated[
-        bool, Parameter(negative="", help="Include reasoning content, where a model gave any.")
-    ] = False,
-) -> None:
-    """Write the dataset in seed order: one file, or a folder with shards, splits and a dataset card.
-
-    Args:
-        run: The run's folder.
-    """
-    folder = is_folder(out, several=bool(validation or shards is not None or rows_per_shard is not None))
-    container = container or pipeline.run_recipe(run).export.container
-    layout = {"container": container, "shards": shards, "rows_per_shard": rows_per_shard, "validation": validation}
-    card = {"facts": pipeline.card_facts(run, selected=not unselected), "figures": figures_of(run)} if folder else {}
-    common: dict[str, Any] = {**layout, **card, "seed": seed, "lineage": lineage}
-    wanted: dict[str, Any] = {"seeds": seeds, "selected": not unselected, "reasoning": reasoning}
-    if format == "preference" or format == "preference-text":
-        if unselected or reasoning:
-            raise InputError("preference pairs are made of selected rows: leave --unselected and --reasoning out")
-        check_target(run, out)
-        splits = export_preferences(pipeline.preferences(run, seeds=seeds), out, format=format, **common)
-    elif folder:
-        splits = export_folder(run, format, out, **common, **wanted)
-    else:
-        splits = {"": pipeline.export(run, format, out, lineage=lineage, **wanted)}
-    counts = ", ".join(f"{rows:,} rows{split and f' of {split}'}" for split, rows in splits.items())
-    say(f"{counts} written to {out}" + (f", with a card in {out / 'README.md'}" if folder else ""))
-
-
 def verify(run: Path, /, *, json: Json = False) -> None:
     """Check every invariant: the file, each id, each verdict derived again, each kept row, the totals.
 
     Args:
         run: The run's folder.
     """
-    _finish(pipeline.verify(run), json, "every invariant holds", "invariants are broken")
+    _finish(checking.verify(run), json, "every invariant holds", "invariants are broken")
 
 
 def replay(run: Path, /, *, json: Json = False) -> None:
@@ -209,10 +156,10 @@ def replay(run: Path, /, *, json: Json = False) -> None:
     Args:
         run: The run's folder.
     """
-    _finish(pipeline.replay(run), json, "identical", "not identical")
+    _finish(checking.replay(run), json, "identical", "not identical")
 
 
-def _finish(check: pipeline.Check, json: bool, good: str, bad: str) -> None:
+def _finish(check: checking.Check, json: bool, good: str, bad: str) -> None:
     if json:
         write_json({"ok": check.ok, **{name: getattr(check, name) for name in check.__dataclass_fields__}})
     else:

@@ -7,19 +7,21 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Annotated, Any, TextIO
 
 import orjson
+from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from evolute.evolve.planning import Estimate, Range
 from evolute.evolve.progress import Progress
-from evolute.pipeline.evolving import DATASET
 from evolute.pipeline.stopping import INTERRUPTED
-from evolute.pipeline.summary import Summary
+from evolute.pipeline.summary import DATASET, Summary
 from evolute.text import printable
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="The result as JSON on standard output.")]
 
 
 def say(message: str) -> None:

@@ -10,11 +10,12 @@ from cyclopts import Group, Parameter
 from rich.table import Table
 from rich.text import Text
 
-from evolute import pipeline
 from evolute.cli.evolve import MaxCalls, MaxCost, MaxMinutes, MaxTokens
+from evolute.cli.screen import Json, say, status_of, write_json
 from evolute.cli.screen import out as screen
-from evolute.cli.screen import say, status_of, write_json
 from evolute.evolve.budget import Limits
+from evolute.pipeline.selected import Selected
+from evolute.pipeline.selecting import select as select_rows
 from evolute.recipe import parse_assignment
 from evolute.text import printable
 
@@ -50,7 +51,7 @@ def select(
     max_calls: MaxCalls = None,
     max_tokens: MaxTokens = None,
     max_minutes: MaxMinutes = None,
-    json: Annotated[bool, Parameter(name="--json", negative="", help="The result as JSON on standard output.")] = False,
+    json: Json = False,
 ) -> None:
     """Decide which rows of a run make its dataset: duplicates, overlaps with benchmarks, faulty responses, mixture.
 
@@ -66,7 +67,7 @@ def select(
     if by is not None:
         settings = {"select.mixture.by": by, "select.mixture.quotas": {}} | settings  # quotas of other groups
     limits = Limits(max_cost, max_calls, max_tokens, max_minutes)
-    selected = pipeline.select(run, recipe=recipe, settings=settings, limits=limits, say=say)
+    selected = select_rows(run, recipe=recipe, settings=settings, limits=limits, say=say)
     if json:
         write_json(selected)
     else:
@@ -75,7 +76,7 @@ def select(
         sys.exit(status_of(selected.stopped))
 
 
-def show_selected(selected: pipeline.Selected, *, last: bool = True) -> None:
+def show_selected(selected: Selected, *, last: bool = True) -> None:
     """What a selection came to, in one screen; `last` adds what one would do next."""
     console = screen()
     run = selected.run

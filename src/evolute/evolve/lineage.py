@@ -28,7 +28,6 @@ from evolute.text import (
     parse_verdict,
     printable,
 )
-from evolute.text.contamination import Corpora, check_contamination
 
 T = TypeVar("T")
 
@@ -54,8 +53,8 @@ class Role:
 class Setting:
     """All that lineages have in common.
 
-    `emit` takes each verdict, and whether the text is its call's verbatim. `corpora` are the benchmarks that no child
-    may overlap with, `seen` knows what other lineages kept; None: not looked for. `at_once` grows branches side by
+    `emit` takes each verdict, and whether the text is its call's verbatim. `contamination` finds what a child shares
+    with a benchmark, `seen` knows what other lineages kept; None: not looked for. `at_once` grows branches side by
     side; a replay, which waits for nothing, does without.
     """
 
@@ -67,7 +66,7 @@ class Setting:
     judge: Role
     responder: Role
     emit: Callable[[CandidateRow, bool], None]
-    corpora: Corpora | None = None
+    contamination: Callable[[str], Finding | None] | None = None
     seen: Seen | None = None
     at_once: bool = True
 
@@ -208,8 +207,8 @@ class Lineage:
         finding = check_instruction(
             text, parent=parent.text, ancestors=parent.ancestors, family=family, rules=self._rules
         )
-        if finding is None and self._setting.corpora is not None and self._rules.contamination is not None:
-            finding = check_contamination(text, self._setting.corpora, self._rules.contamination)
+        if finding is None and self._setting.contamination is not None:
+            finding = self._setting.contamination(text)
         return finding
 
     async def _judge(self, draft: Draft, parent: Node) -> Finding | None:

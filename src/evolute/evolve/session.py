@@ -22,9 +22,8 @@ from evolute.models.prices import unit_price
 from evolute.models.recording import Recalled, Recorded
 from evolute.operations import Judge, Operation, load_judge, load_operations, restore, restore_judge, weigh
 from evolute.recipe import EVOLVING_ROLES, ModelSpec, Price, Recipe
-from evolute.records import Seed, tagged_hash
+from evolute.records import Finding, Seed, tagged_hash
 from evolute.text import RULES_VERSION
-from evolute.text.contamination import shipped_corpora
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +107,19 @@ def make_setting(
         judge=role("judge"),
         responder=role("responder"),
         emit=emit,
-        corpora=shipped_corpora() if recipe.rules.contamination is not None else None,
+        contamination=_contamination(recipe.rules.contamination),
         seen=seen if recipe.evolve.duplicates else None,
     )
+
+
+def _contamination(words: int | None) -> Callable[[str], Finding | None] | None:
+    """The rule against sharing so many words with a shipped benchmark."""
+    if words is None:
+        return None
+    from evolute.text.contamination import check_contamination, shipped_corpora  # numpy, which a run may do without
+
+    corpora = shipped_corpora()
+    return lambda text: check_contamination(text, corpora, words)
 
 
 async def open_recorded(

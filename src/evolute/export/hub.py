@@ -11,14 +11,8 @@ from typing import Any
 
 from evolute.errors import InputError, MissingExtra
 from evolute.export.folders import stranger
+from evolute.quiet import quiet_hub
 
-# Read when the hub's client is imported.
-_QUIET = {
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
-    "DO_NOT_TRACK": "1",
-}
 _MEANINGS = {
     401: "the hub does not know the token in {token_env}: make one with write access at {hub}/settings/tokens",
     403: "the token in {token_env} may not write there: it needs write access to this owner's datasets",
@@ -49,7 +43,7 @@ def push(folder: Path, repo_id: str, *, private: bool = True, token_env: str = "
     token = os.environ.get(token_env, "").strip()
     if not token:
         raise InputError(f"the hub wants a token: set the environment variable {token_env}")
-    os.environ.update(_QUIET)
+    quiet_hub()
     try:
         import huggingface_hub
     except ImportError:

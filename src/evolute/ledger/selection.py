@@ -8,11 +8,11 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 import orjson
 
+from evolute.batches import batched
 from evolute.ledger.reader import Reader
 from evolute.ledger.rows import FindingRow, GradeRow, SampleRow
 from evolute.ledger.store import Ledger
@@ -166,8 +166,7 @@ class LedgerVectors:
     def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Those that are there."""
         found: dict[bytes, bytes] = {}
-        left = iter(keys)
-        while some := list(islice(left, _VECTORS_AT_ONCE)):
+        for some in batched(keys, _VECTORS_AT_ONCE):
             marks = ", ".join("?" * len(some))
             found.update(self._ledger.reader.select(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", *some))
         return found

@@ -21,11 +21,9 @@ from evolute.models.opening import open_endpoint
 from evolute.models.pacing import Paced
 from evolute.pipeline.ingest import Ingest, feed
 from evolute.pipeline.stopping import INTERRUPTED, in_loop, stop_clock, stop_signals
-from evolute.pipeline.summary import Summary, prices_of, summarise, total_cost
-from evolute.recipe import ModelSpec, Recipe, assign, load, resolve
+from evolute.pipeline.summary import DATASET, Summary, prices_of, summarise, total_cost
+from evolute.recipe import ModelSpec, Recipe, Source, assign, load, resolve
 from evolute.seeds import SeedOptions
-
-DATASET = "dataset.jsonl"
 
 Watch = Callable[[Progress, Callable[[], None]], contextlib.AbstractContextManager[Any]]
 """Given the counters, and a function that brings them up to date, shows them while a run is under way."""
@@ -63,6 +61,11 @@ def resolve_recipe(
     if settings.get("models.default.base_url") and not fields.get("models", {}).get("default", {}).get("model"):
         raise RecipeError("an endpoint needs a model: give --model NAME (`evolute models check URL` lists them)")
     return resolve(fields, str(source), settings)
+
+
+def seed_options(source: Source) -> SeedOptions:
+    """How the recipe wants its seeds read."""
+    return SeedOptions(**source.model_dump(exclude={"files"}))
 
 
 def _begun(run: Path) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 from evolute.errors import CallFailed, EvoluteError, Stopped
 from evolute.evolve.budget import Budget
 from evolute.evolve.session import make_role, open_recorded, role_identity
+from evolute.export.shapes import asked
 from evolute.ledger import GradeRow, Ledger, SampleRow
 from evolute.models import Model
 from evolute.models.pacing import Paced
@@ -175,17 +176,16 @@ class _Asking:
     async def _responses(self, number: int, row: Row) -> None:
         """Ask for further responses, and mark those that are sound against the row's own."""
         texts, calls = [row.response or ""], [b""]
-        asked = row.asked
-        before = (*((Message("system", row.system),) if row.system else ()), *row.history)
+        messages = tuple(asked(row))
         role = self._roles["responder"]
         for sample in range(1, self._spec.responses):
-            request = role.request((*before, Message("user", asked)), self._draw("responder", row.id, sample))
+            request = role.request(messages, self._draw("responder", row.id, sample))
             completion = await role.model.complete(request)
             text = "" if completion.failure is not None else (completion.text or "").strip()
             if text and text not in texts and self._is_sound(row, text):
                 texts.append(text)
                 calls.append(request.key)
-        marks = await self._marks(row, asked, texts) if len(texts) > 1 else [None] * len(texts)
+        marks = await self._marks(row, texts) if len(texts) > 1 else [None] * len(texts)
         self.grades.samples += [
             SampleRow(number, sample, call, mark) for sample, (call, mark) in enumerate(zip(calls, marks, strict=True))
         ]
@@ -202,11 +202,11 @@ class _Asking:
         checked = select.contamination.check != "ignore"
         return not (checked and self._tools.corpora.check(text, select.contamination.words))
 
-    async def _marks(self, row: Row, asked: str, texts: Sequence[str]) -> Sequence[float | None]:
+    async def _marks(self, row: Row, texts: Sequence[str]) -> Sequence[float | None]:
         """Marks; the responses are shown in an order drawn by hash, so that none is favoured by its place."""
         order = sorted(range(len(texts)), key=lambda place: self._hash("order-1", row.id, place))
         messages = self._graders["responses"].messages(
-            asked, responses_as_items(texts[place] for place in order), system=row.system, history=row.history
+            row.asked, responses_as_items(texts[place] for place in order), system=row.system, history=row.history
         )
         shown, *_ = await self._ask(messages, row.id, lambda text: parse_marks(text, len(texts), 1, 10))
         if shown is None:

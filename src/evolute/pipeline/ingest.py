@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 import orjson
 
+from evolute.batches import batched
 from evolute.errors import InputError, LedgerError, Stopped
 from evolute.ledger import Ledger
 from evolute.records import Seed
@@ -94,8 +94,7 @@ class Ingest:
         before = reader.fingerprint()
         # Only a run that has seeds can have older ones. Their number needs the ids in memory, so not for a large run.
         ids: set[bytes] | None = set() if 0 < self._ledger.reader.seed_count() <= _COMPARED else None
-        seeds = iter(reader)
-        while page := list(islice(seeds, _PAGE)):
+        for page in batched(reader, _PAGE):
             self._ledger.add_seeds(page)
             self.read += len(page)
             if ids is not None:

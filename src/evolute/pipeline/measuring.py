@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
 import orjson
 
+from evolute.batches import batched
 from evolute.errors import InputError
-from evolute.ledger import FindingRow, GradeRow, Ledger, Reader, SelectionReader, SelectionWriter
+from evolute.ledger import FindingRow, GradeRow, Ledger, SelectionReader, SelectionWriter
 from evolute.records import Reason, Row, tagged_hash
 from evolute.select.copies import Copies
 from evolute.select.findings import Hit, Hits, Pairs
@@ -151,7 +151,7 @@ def measure(ledger: Ledger, steps: Sequence[Step]) -> tuple[Table, dict[str, Hit
     for number, together in enumerate(passes):
         measurers = [step.open() for step in together]
         takers: list[Table | Measurer] = [*measurers, table] if number == 0 else [*measurers]
-        for rows in _batches(ledger.reader):
+        for rows in batched(ledger.reader.dataset(), BATCH):
             for taker in takers:
                 taker.add(rows)
         if not table.ids:
@@ -165,12 +165,6 @@ def measure(ledger: Ledger, steps: Sequence[Step]) -> tuple[Table, dict[str, Hit
 def _key(step: Step, stamp: str) -> str:
     decides = orjson.dumps(dict(step.decides), option=orjson.OPT_SORT_KEYS).decode()
     return f"{stamp} {decides}"
-
-
-def _batches(reader: Reader) -> Iterator[list[Row]]:
-    rows = reader.dataset()
-    while batch := list(islice(rows, BATCH)):
-        yield batch
 
 
 def _shape(result: Hits | Pairs) -> dict[str, Any]:

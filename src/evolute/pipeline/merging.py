@@ -15,9 +15,9 @@ from evolute.files import replacing_folder
 from evolute.ledger import LEDGER, Reader
 from evolute.ledger.merging import merge_ledgers, not_written, take_back
 from evolute.pipeline.comparing import decisive_differences
-from evolute.pipeline.evolving import DATASET, write_recipe
+from evolute.pipeline.evolving import write_recipe
 from evolute.pipeline.ingest import BAD_ROWS
-from evolute.pipeline.summary import Summary, run_recipe, summarise
+from evolute.pipeline.summary import DATASET, Summary, run_recipe, summarise
 from evolute.recipe import Recipe, Source
 
 _TAKEN = "it holds something already; name a folder that does not exist"

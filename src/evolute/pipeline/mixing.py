@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING
 
+from evolute.batches import batched
 from evolute.errors import InputError
 from evolute.ledger import Ledger
 from evolute.pipeline.grading import Grades
@@ -84,10 +84,7 @@ def _vectors(ledger: Ledger, passed: Sequence[int], tools: Tools) -> Vectors:
 
     wanted = set(passed)
     texts = (row.prompt for number, row in enumerate(ledger.reader.dataset()) if number in wanted)
-    blocks = []
-    while batch := list(islice(texts, BATCH)):
-        blocks.append(np.asarray(tools.encoder.encode(batch), dtype=np.float32))
-    return np.concatenate(blocks)
+    return np.concatenate([np.asarray(tools.encoder.encode(some), dtype=np.float32) for some in batched(texts, BATCH)])
 
 
 def _clusters(vectors: Vectors) -> list[str]:

@@ -12,10 +12,9 @@ from evolute.evolve.budget import Limits
 from evolute.evolve.planning import Estimate, estimate, lineage_uses
 from evolute.evolve.session import Craft
 from evolute.ledger import LEDGER, Reader
-from evolute.pipeline.evolving import Watch, evolve, resolve_recipe
-from evolute.pipeline.running import seed_options
+from evolute.pipeline.evolving import Watch, evolve, resolve_recipe, seed_options
 from evolute.pipeline.summary import prices_of
-from evolute.recipe import Recipe
+from evolute.recipe import EVOLVING_ROLES, Recipe
 from evolute.seeds import SeedOptions
 
 DEFAULT_IN_FLIGHT = 256
@@ -100,7 +99,7 @@ def plan_recipe(
         EvoluteError: as for `plan`.
     """
     chosen = resolve_recipe(None, recipe, settings)
-    folder = Path(out or chosen.out or Path("runs") / chosen.name)
+    folder = Path(out or chosen.folder)
     if not chosen.seeds.files and not (folder / LEDGER).is_file():
         raise InputError(f"{recipe}: seeds.files names no file of seeds; write one there")
     given = {} if seeds is None else {name: value for name, value in asdict(seeds).items() if value != _AS_READ[name]}
@@ -112,5 +111,5 @@ def plan_recipe(
 
 
 def _in_flight(recipe: Recipe) -> int:
-    names = {recipe.spec(role)[0].model for role in ("evolver", "judge", "responder")}
+    names = {recipe.spec(role)[0].model for role in EVOLVING_ROLES}
     return sum(recipe.models[name].concurrency or DEFAULT_IN_FLIGHT for name in names)

@@ -11,10 +11,10 @@ from evolute.export import CardFacts, Format
 from evolute.export import export as write
 from evolute.export import export_folder as write_folder
 from evolute.ledger import LEDGER, Reader, SelectionReader
-from evolute.pipeline.summary import Summary, summarise
+from evolute.pipeline.summary import DATASET, Summary, summarise
 from evolute.records import Row
 
-OWN_FILES = frozenset({LEDGER, "recipe.yaml", "dataset.jsonl", "bad-rows.jsonl", "report.html", "run.lock"})
+OWN_FILES = frozenset({LEDGER, "recipe.yaml", DATASET, "bad-rows.jsonl", "report.html", "run.lock"})
 
 
 def status(run: str | Path) -> Summary:

@@ -15,7 +15,8 @@ from evolute.pipeline.publishing import FIGURES_OF, figures_state
 from evolute.pipeline.summary import Summary, prices_of, run_recipe, summarise
 from evolute.recipe import Recipe
 from evolute.records import Usage
-from evolute.report import Facts, OperationUse, RoleUse, write_report
+from evolute.report.facts import Facts, OperationUse, RoleUse
+from evolute.report.writing import write_report
 
 
 def report(

@@ -12,7 +12,7 @@ from evolute.errors import InputError, MissingExtra, RecipeError
 from evolute.evolve.budget import Limits
 from evolute.ledger import LEDGER, Reader
 from evolute.models.opening import check_address
-from evolute.pipeline.evolving import Watch, evolve, resolve_recipe
+from evolute.pipeline.evolving import Watch, evolve, resolve_recipe, seed_options
 from evolute.pipeline.publishing import DATASET_FOLDER, publish_folder
 from evolute.pipeline.reading import status
 from evolute.pipeline.reporting import report
@@ -20,8 +20,7 @@ from evolute.pipeline.selected import Selected
 from evolute.pipeline.selecting import select
 from evolute.pipeline.steps import check_tools
 from evolute.pipeline.summary import Summary, run_recipe
-from evolute.recipe import EVOLVING_ROLES, Recipe, Source
-from evolute.seeds import SeedOptions
+from evolute.recipe import EVOLVING_ROLES, Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +71,9 @@ def run(
         EndpointError: an endpoint cannot serve; the run is left ready to go on.
     """
     chosen = resolve_recipe(None, recipe, settings)
-    folder = Path(out or chosen.out or Path("runs") / chosen.name)
+    folder = Path(out or chosen.folder)
     files = list(sources) or list(chosen.seeds.files)
-    if not files and not (folder / "ledger.db").is_file():
+    if not files and not (folder / LEDGER).is_file():
         raise InputError(f"{recipe}: seeds.files names no file of seeds; write one there, or give --seeds FILE")
     check_extras(chosen)  # before anything is paid for, not after
     check_tools(chosen)
@@ -157,8 +156,3 @@ def _check_same(folder: Path, recipe: Recipe) -> None:
             f"{folder} holds a run of another recipe ({own.name}, {', '.join(sorted(models))}; {finished:,} seeds "
             "finished): give another --out, or --anew to evolve it anew with this one"
         )
-
-
-def seed_options(source: Source) -> SeedOptions:
-    """How the recipe wants its seeds read."""
-    return SeedOptions(**source.model_dump(exclude={"files"}))

@@ -222,12 +222,11 @@ def _nothing_left(run: Path, dropped: Dropped) -> str:
 
 def _made_by(recipe: Recipe, steps: Sequence[Step]) -> dict[str, Any]:
     """All that decides a selection, as plain data."""
-    spec = recipe.select.grade
     made: dict[str, Any] = {
         "select": recipe.select.model_dump(mode="json"),
         "steps": {step.name: dict(step.decides) for step in steps},
     }
-    if spec.difficulty or spec.siblings or spec.responses > 1:
+    if recipe.select.grade.asks:
         made["grader"] = recipe.roles.grader.model_dump(mode="json")
         made["asked"] = recipe.spec("grader")[1].decisive()
         made["prompts"] = [grader.hash.hex() for grader in load_graders(recipe).values()]

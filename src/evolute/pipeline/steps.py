@@ -171,8 +171,7 @@ def check_tools(recipe: Recipe) -> None:
     select, tools = recipe.select, Tools(recipe, None)
     if select.contamination.check != "ignore":
         _ = tools.corpora
-    needs_vectors = (select.duplicates.semantic, select.contamination.semantic)
-    if any(value is not None for value in needs_vectors) or select.mixture.by in ("cluster", "coverage"):
+    if select.encodes:
         _ = tools.encoder
     if select.tokens.tokenizer:
         from evolute.select.lengths import load_tokenizer

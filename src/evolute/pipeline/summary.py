@@ -15,6 +15,8 @@ from evolute.models.prices import cost, unit_price
 from evolute.recipe import Price, Recipe, load, resolve
 from evolute.records import Usage
 
+DATASET = "dataset.jsonl"
+"""The file in a run's folder that holds all rows that the evolution kept."""
 _GRADER, _FURTHER, _REST = "(grader)", "(further responses)", "(other calls)"
 
 

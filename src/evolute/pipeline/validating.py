@@ -17,8 +17,10 @@ from evolute.evolve.session import Craft
 from evolute.models.embedded import find_weights
 from evolute.models.http import Http, is_private
 from evolute.models.prices import unit_price
-from evolute.operations import load_grader
-from evolute.pipeline.running import check_extras, seed_options
+from evolute.pipeline.evolving import seed_options
+from evolute.pipeline.grading import load_graders
+from evolute.pipeline.publishing import DATASET_FOLDER
+from evolute.pipeline.running import check_extras
 from evolute.recipe import ModelSpec, Recipe
 from evolute.recipe.validating import validate as validate_fields
 from evolute.seeds import SeedReader
@@ -27,7 +29,6 @@ from evolute.seeds.sources import places
 _LOOKED_AT = 20  # seeds of each file, to recognise it
 _COUNTED = 1_000_000
 _DONE = {"drop": "dropped", "flag": "flagged"}
-_GRADERS = ("difficulty", "complexity", "quality", "responses")
 
 
 @dataclass(slots=True)
@@ -146,29 +147,19 @@ def _models(found: Validation, recipe: Recipe, where: str) -> None:
 def _models_used(recipe: Recipe) -> dict[str, list[str]]:
     """The models that would be asked, each with its roles."""
     grade = recipe.select.grade
-    graded = grade.difficulty or grade.siblings or grade.responses > 1
     used: dict[str, list[str]] = {}
     for role, asked in (
         ("evolver", recipe.evolve.rounds > 0),
         ("judge", recipe.evolve.rounds > 0 and recipe.evolve.judge),
         ("responder", recipe.evolve.respond != "never" or grade.responses > 1),
-        ("grader", graded),
+        ("grader", grade.asks),
     ):
         if asked:
             used.setdefault(recipe.spec(role)[0].model, []).append(role)
     encoder = recipe.select.duplicates.encoder
-    if _encodes(recipe) and encoder in recipe.models:
+    if recipe.select.encodes and encoder in recipe.models:
         used.setdefault(encoder, []).append("encoder")
     return used
-
-
-def _encodes(recipe: Recipe) -> bool:
-    select = recipe.select
-    return (
-        select.duplicates.semantic is not None
-        or select.contamination.semantic is not None
-        or (select.mixture.rows is not None and select.mixture.by in ("cluster", "coverage"))
-    )
 
 
 def _look_for_embedded(found: Validation, where: str) -> None:
@@ -247,9 +238,7 @@ def _selection(found: Validation, recipe: Recipe, where: str) -> None:
             f"'{SENTENCE}NAME_OR_PATH', or a name under models ({', '.join(recipe.models)})"
         )
     if "grader" in chain.from_iterable(_models_used(recipe).values()):
-        folders = [Path(folder) for folder in recipe.evolve.operation_folders]
-        for name in _GRADERS:
-            load_grader(name, folders)
+        load_graders(recipe)
     if select.contamination.check != "ignore":
         from evolute.text.corpora.reading import read_corpus
 
@@ -283,11 +272,11 @@ def _selecting(recipe: Recipe) -> Iterator[str]:
 
 
 def _output(found: Validation, recipe: Recipe, where: str) -> None:
-    out = Path(recipe.out or Path("runs") / recipe.name)
+    out = recipe.folder
     export = recipe.export
     split = f", {export.validation:g} of the lineages for validation" if export.validation else ""
     found.plan.append(("report", str(out / "report.html")))
-    found.plan.append(("export", f"{export.format}, {export.container}{split}: {out / 'dataset'}"))
+    found.plan.append(("export", f"{export.format}, {export.container}{split}: {out / DATASET_FOLDER}"))
     if out.exists() and not out.is_dir():
         found.errors.append(f"{where}: out: {str(out)!r} is a file: name a folder")
     check_extras(recipe)

@@ -118,6 +118,11 @@ class Grade(Part):
     responses: int = Field(default=1, ge=1, le=8)
     """Responses per row. From 2 up the responder is asked again, and the grader ranks them: preference pairs."""
 
+    @property
+    def asks(self) -> bool:
+        """Whether anything is asked of a model."""
+        return self.difficulty or self.siblings or self.responses > 1
+
     @model_validator(mode="after")
     def _band_needs_grades(self) -> Self:
         if self.band is not None and (not self.difficulty or self.sample is not None):
@@ -175,6 +180,12 @@ class Select(Part):
     tokens: Tokens = Tokens()
     grade: Grade = Grade()
     mixture: Mixture = Mixture()
+
+    @property
+    def encodes(self) -> bool:
+        """Whether anything needs vectors of the rows."""
+        wanted = (self.duplicates.semantic, self.contamination.semantic)
+        return any(value is not None for value in wanted) or self.mixture.by in ("cluster", "coverage")
 
 
 class Export(Part):

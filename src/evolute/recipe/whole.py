@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import PureWindowsPath
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import orjson
@@ -50,6 +50,11 @@ class Recipe(Part):
         """The role's sampling and the model that plays it."""
         part: RoleSpec = getattr(self.roles, role)
         return part, self.models[part.model]
+
+    @property
+    def folder(self) -> Path:
+        """Where `evolute run` puts the run: `out`, else `runs/` and the recipe's name."""
+        return Path(self.out or Path("runs") / self.name)
 
     def to_yaml(self) -> str:
         """The recipe as a file, every field resolved."""

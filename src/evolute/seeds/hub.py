@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from evolute.errors import MissingExtra
+from evolute.quiet import quiet_hub
 from evolute.seeds.options import FileProblem
-
-# Read when the hub's packages are imported; a run connects to nothing that the user did not name.
-_QUIET = {
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
-    "DO_NOT_TRACK": "1",
-}
 
 
 def hub_rows(name: str, split: str) -> Iterator[tuple[int, Any]]:
@@ -26,7 +18,7 @@ def hub_rows(name: str, split: str) -> Iterator[tuple[int, Any]]:
         MissingExtra: the package `datasets` is not installed.
         FileProblem: there is no such dataset, configuration or split, or the hub cannot be reached.
     """
-    os.environ.update(_QUIET)
+    quiet_hub()
     try:
         import datasets
     except ImportError:

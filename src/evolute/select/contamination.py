@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from evolute.batches import batched
 from evolute.encoders import Encoder, Vectors
 from evolute.errors import EvoluteError
 from evolute.records import Reason, Row
@@ -69,7 +70,7 @@ class Contamination:
 def contamination(rows: Iterable[Row], corpora: Corpora, floor: int = 8) -> Hits:
     """Look for overlaps of at least `floor` words between rows and benchmarks; see `Contamination.hits`."""
     found = Contamination(corpora, floor)
-    for some in _in_batches(rows):
+    for some in batched(rows, ROWS):
         found.add(some)
     return found.hits()
 
@@ -175,17 +176,6 @@ def _encoded(texts: Sequence[str], encoder: Encoder) -> Vectors:
     collected = SemanticDuplicates(encoder)  # it looks whether the vectors are sound
     collected.add(texts)
     return collected.vectors
-
-
-def _in_batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    some: list[Row] = []
-    for row in rows:
-        some.append(row)
-        if len(some) == ROWS:
-            yield some
-            some = []
-    if some:
-        yield some
 
 
 def _texts(row: Row) -> Iterator[tuple[int, str]]:

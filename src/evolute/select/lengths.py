@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evolute.batches import batched
 from evolute.errors import InputError, MissingExtra
+from evolute.quiet import quiet_hub
 from evolute.records import Reason, Row
 from evolute.select.findings import Hit, Hits
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 Lengths = NDArray[np.int32]
-# Read when the hub's package is imported.
-_QUIET = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "DO_NOT_TRACK": "1"}
 BATCH = 1024
 """Rows encoded at once: enough for all cores, and a few megabytes of tokens."""
 
@@ -50,8 +48,7 @@ class TokenLengths:
 
     def add(self, rows: Iterable[Row]) -> None:
         """Count the next rows. A row without a response has one of length 0."""
-        source = iter(rows)
-        while batch := list(islice(source, BATCH)):
+        for batch in batched(rows, BATCH):
             prompts = self._count([row.prompt for row in batch])
             self._parts.append((prompts, self._count([row.response or "" for row in batch])))
 
@@ -122,7 +119,7 @@ def _read(kind: type[Tokenizer], path: Path) -> Tokenizer:
 
 
 def _download(kind: type[Tokenizer], name: str) -> Tokenizer:
-    os.environ.update(_QUIET)
+    quiet_hub()
     log = logging.getLogger("huggingface_hub")
     level = log.level
     log.setLevel(logging.CRITICAL)  # it writes a line for every try, with addresses; the last error says it all

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from evolute.batches import batched
 from evolute.encoders import Encoder, Vectors
 from evolute.errors import EvoluteError
 from evolute.records import Reason
@@ -66,7 +67,7 @@ class SemanticDuplicates:
         Raises:
             EvoluteError: the encoder gave not one finite vector of the length of the others for each text, or failed.
         """
-        for batch in _batched(texts, _ENCODED):
+        for batch in batched(texts, _ENCODED):
             vectors = np.asarray(self._encoder.encode(batch), dtype=np.float32)
             _check(self._encoder.name, vectors, len(batch), self._blocks)
             self._blocks.append(vectors)
@@ -181,17 +182,6 @@ class _Best:
             better = (top > self._dot[at]) | ((top == self._dot[at]) & (row < self.row[at]))
             better &= top >= self._least
             self._dot[at[better]], self.row[at[better]] = top[better], row[better]
-
-
-def _batched(texts: Iterable[str], size: int) -> Iterator[list[str]]:
-    batch: list[str] = []
-    for text in texts:
-        batch.append(text)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _check(name: str, vectors: Vectors, count: int, before: Sequence[Vectors]) -> None:

@@ -6,7 +6,6 @@ import csv
 import difflib
 import gzip
 import io
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import orjson
 
 from evolute.errors import InputError, MissingExtra
+from evolute.quiet import quiet_hub
 from evolute.text.corpora import KNOWN, SHIPPED, Benchmark, Corpus
 from evolute.text.grams import SHORTEST
 
@@ -203,7 +203,7 @@ def _parquet(path: Path) -> Iterable[Any]:
 
 def _hub(source: str) -> Iterator[Any]:
     """The rows of `hf:OWNER/NAME:CONFIGURATION@SPLIT`; the split is `test` unless one is named."""
-    os.environ.update(HF_HUB_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_PROGRESS_BARS="1", DO_NOT_TRACK="1")
+    quiet_hub()
     try:
         import datasets
     except ImportError:
