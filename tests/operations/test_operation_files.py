@@ -54,7 +54,7 @@ def write(folder, text=MINE, name="swap.md"):
 
 
 def test_the_papers_six_are_shipped_with_equal_weights():
-    operations = load_operations()
+    operations = {name: operation for name, operation in load_operations().items() if operation.family != "code"}
     assert list(operations) == PAPER
     assert {operation.weight for operation in operations.values()} == {1.0}
     assert [operation.family for operation in operations.values()].count("in-breadth") == 1
@@ -177,7 +177,7 @@ def test_the_hash_changes_with_the_prompt_and_with_nothing_else(tmp_path):
 
 def test_a_users_file_takes_the_rest_from_the_shipped_one_and_wins_by_name(tmp_path):
     operations = load_operations([write(tmp_path)])
-    assert list(operations) == sorted([*PAPER, "swap"])
+    assert set(operations) - set(load_operations()) == {"swap"}
     assert operations["swap"].weight == 2.5
     assert "Prompt Rewriter" in operations["swap"].messages("x")[0].content
     assert "A note" not in operations["swap"].text

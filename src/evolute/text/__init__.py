@@ -6,7 +6,7 @@ from evolute.text.printing import printable
 from evolute.text.responses import check_response, failure_reason
 from evolute.text.verdicts import parse_verdict
 
-RULES_VERSION = 2
+RULES_VERSION = 3
 """Raised with every change by which a rule can come to another verdict: a ledger notes it, and a run that is resumed
 under another version reaches its verdicts anew."""
 

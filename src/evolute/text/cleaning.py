@@ -6,6 +6,7 @@ import re
 
 from evolute.records import Finding, Reason
 from evolute.text import lexicon
+from evolute.text.codetasks import code_spans
 from evolute.text.words import normalised
 
 _QUOTES = (('"', '"'), ("“", "”"), ("«", "»"), ("„", "“"), ("「", "」"), ("`", "`"), ("**", "**"))
@@ -46,9 +47,18 @@ def _without_frame(text: str, parent: str) -> str:
             # An empty rest means that the phrase was all there is: then it is left for the rules to judge.
             if (match := pattern.match(text)) and match.end() < len(text) and not pattern.match(parent):
                 text = text[match.end() :]
-    if (match := lexicon.TRAILER.search(text)) and match.start() and not lexicon.TRAILER.search(parent):
-        text = text[: match.start()].rstrip()
-    return text
+    return text if (end := _trailer(text, parent)) is None else text[:end].rstrip()
+
+
+def _trailer(text: str, parent: str) -> int | None:
+    """Where a comment on the rewriting begins. Inside a code block there is none: "Note:" is the code's own there."""
+    match = lexicon.TRAILER.search(text)
+    if match is None or lexicon.TRAILER.search(parent):
+        return None
+    for start, end in code_spans(text):
+        if match is not None and start <= match.start() < end:
+            match = lexicon.TRAILER.search(text, end)
+    return match.start() or None if match else None
 
 
 def _without_echo(text: str, parent: str) -> str:

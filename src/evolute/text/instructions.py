@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from evolute.recipe import Rules
 from evolute.records import Finding, Reason
 from evolute.text import lexicon
+from evolute.text.codetasks import check_code_task, compared, outside_code
 from evolute.text.language import changed_language, is_english
 from evolute.text.words import count_words, likeness, vocabulary, words
 
@@ -31,17 +32,19 @@ def check_instruction(
 ) -> Finding | None:
     """What is wrong with a cleaned instruction, or None.
 
-    `ancestors` are the instructions above the parent, the seed first; `family` is the operation's. Thresholds are in
-    `rules`; docs/elimination.md says what each reason means and what its evidence holds.
+    `ancestors` are the instructions above the parent, the seed first; `family` is the operation's, and `code` has rules
+    of its own. Thresholds are in `rules`; docs/elimination.md says what each reason means and what its evidence holds.
     """
     root = ancestors[0] if ancestors else parent
+    coding = family == "code"
     return (
         (Finding(Reason.EMPTY) if not text.strip() else None)
         or _leak(text, parent)
         or _refusal(text, parent)
         or _answered(text, parent, family)
-        or _length(text, rules)
-        or _likeness(text, parent, ancestors, rules)
+        or _length(text, outside_code(text) if coding else text, rules)
+        or (check_code_task(text, parent=parent, ancestors=ancestors) if coding else None)
+        or _likeness(text, parent, ancestors, rules, coding)
         or _input_lost(text, parent, family)
         or _language(text, parent, root, rules)
     )
@@ -109,10 +112,13 @@ def _would_ask(text: str) -> bool:
     return text[:1].isupper() and is_english(text)
 
 
-def _length(text: str, rules: Rules) -> Finding | None:
+def _length(text: str, prose: str, rules: Rules) -> Finding | None:
+    """Few words are counted in all of the text, many in its `prose`: long code is not wordiness."""
     count = count_words(text)
     if count < rules.min_words:
         return Finding(Reason.TOO_SHORT, {"words": count, "limit": rules.min_words})
+    if prose is not text:
+        count = count_words(prose)
     if count > rules.max_words:
         return Finding(Reason.TOO_LONG, {"words": count, "limit": rules.max_words})
     if len(text) > rules.max_characters:
@@ -120,16 +126,17 @@ def _length(text: str, rules: Rules) -> Finding | None:
     return None
 
 
-def _likeness(text: str, parent: str, ancestors: Iterable[str], rules: Rules) -> Finding | None:
-    score = likeness(text, parent, rules.unchanged)
-    if score is None and vocabulary(text) <= vocabulary(parent):
+def _likeness(text: str, parent: str, ancestors: Iterable[str], rules: Rules, coding: bool) -> Finding | None:
+    mine, other = compared(text, parent) if coding else (text, parent)
+    score = likeness(mine, other, rules.unchanged)
+    if score is None and vocabulary(mine) <= vocabulary(other):
         # Nothing was added, so something was left out: mostly the parent's input.
-        counts = {"words": len(words(text)), "parent_words": len(words(parent)), "new_words": 0}
+        counts = {"words": len(words(mine)), "parent_words": len(words(other)), "new_words": 0}
         return Finding(Reason.UNCHANGED, counts)
     if score is not None:
         return Finding(Reason.UNCHANGED, {"score": round(score, 4), "limit": rules.unchanged})
     for ancestor in ancestors:
-        score = likeness(text, ancestor, rules.like_ancestor)
+        score = likeness(*(compared(text, ancestor) if coding else (text, ancestor)), rules.like_ancestor)
         if score is not None:
             evidence = {"score": round(score, 4), "limit": rules.like_ancestor, "ancestor": ancestor[:120]}
             return Finding(Reason.LIKE_ANCESTOR, evidence)
@@ -137,9 +144,9 @@ def _likeness(text: str, parent: str, ancestors: Iterable[str], rules: Rules) ->
 
 
 def _input_lost(text: str, parent: str, family: str) -> Finding | None:
-    """An in-depth child that speaks of an input which stood below its parent, and has left it out."""
+    """An in-depth or code child that speaks of an input which stood below its parent, and has left it out."""
     task, gap, given = parent.partition("\n\n")
-    if family != "in-depth" or not gap or vocabulary(text).isdisjoint(_INPUTS):
+    if family not in ("in-depth", "code") or not gap or vocabulary(text).isdisjoint(_INPUTS):
         return None
     wanted = vocabulary(given) - vocabulary(task)
     lost = wanted - vocabulary(text)

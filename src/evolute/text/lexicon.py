@@ -81,7 +81,7 @@ SCAFFOLD = re.compile(
     r"|\bprompt\s+(?:re-?writer|creator)\b"
     r"|#\s*(?:end\s+of\s+)?conversation\s*#"
     r"|\bthe\s+input\s+data\s+to\s+add\b"
-    r"|\brewrite\s+th(?:is|e)\s+task\b|\bnew,\s+rarer\s+task\b|(?<=\n)[ \t*#]*new\s+task\s*:",
+    r"|\brewrite\s+th(?:is|e)\s+(?:programming\s+)?task\b|\bnew,\s+rarer\s+task\b|(?<=\n)[ \t*#]*new\s+task\s*:",
     re.IGNORECASE,
 )
 """Words of the evolving prompts (the paper's fourth rule)."""
