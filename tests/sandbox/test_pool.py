@@ -1,6 +1,12 @@
 """Programs and their tests, run in the sandbox as a user of it does."""
 
-from evolute.sandbox import Limits, Outcome
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+
+from evolute.sandbox import Limits, Outcome, Sandbox
 
 
 def test_a_program_runs_and_its_output_is_kept(sandbox):
@@ -41,3 +47,132 @@ def test_what_is_printed_is_bounded(sandbox):
     ran = sandbox(lambda box: box.run("while True: print('x' * 1000)", limits=Limits(seconds=20)))
     assert ran.outcome is Outcome.OUTPUT
     assert len(ran.output) == Limits().output
+
+
+def test_a_candidate_that_does_not_load_says_where(sandbox):
+    tested = sandbox(lambda box: box.test("def f(x):\n    return (", "assert f(1)", calls=["f"]))
+    assert tested.outcome is Outcome.ERROR
+    assert tested.detail.startswith("line 2: SyntaxError")
+    tested = sandbox(lambda box: box.test("x = 1", "assert f(1)", calls=["f"]))
+    assert (tested.outcome, tested.detail) == (Outcome.ERROR, "no function 'f'")
+
+
+def test_a_failure_says_what_was_called_and_what_came_back(sandbox):
+    tests = (
+        "def test_small():\n    assert f(1) == 1\ndef test_large():\n    assert f(1000) == 1\ndef test_no():\n    f(0)"
+    )
+    tested = sandbox(lambda box: box.test("def f(x):\n    return x", tests, calls=["f"]))
+    assert [(name, outcome.value) for name, outcome, _ in tested.tests] == [
+        ("module", "passed"), ("test_small", "passed"), ("test_large", "failed")
+    ]  # fmt: skip
+    assert tested.detail == "line 4: AssertionError [assert f(1000) == 1]; f(1000) returned 1000"
+
+
+def test_a_callback_cannot_cross_and_one_process_takes_it(sandbox):
+    code, tests = "def f(x, g):\n    return g(x)", "assert f(1, lambda x: x + 1) == 2"
+    apart = sandbox(lambda box: box.test(code, tests, calls=["f"]))
+    assert apart.outcome is Outcome.UNCROSSABLE
+    assert sandbox(lambda box: box.test(code, tests, calls=["f"], together=True)).outcome is Outcome.PASSED
+
+
+def test_what_the_tests_set_up_is_hidden_from_the_candidate(sandbox):
+    code = "def f(x):\n    return 'answer' in globals() or 'setup' in dir()"
+    tested = sandbox(
+        lambda box: box.test(code, "assert answer == 42\nassert not f(1)", calls=["f"], setup="answer = 42")
+    )
+    assert tested.outcome is Outcome.PASSED, tested
+
+
+def test_a_global_of_the_candidates_is_read_after_the_tests(sandbox):
+    code = "hits = []\ndef f(x):\n    hits.append(x)\n    return x"
+    for together in (False, True):
+        tested = sandbox(
+            lambda box, together=together: box.test(
+                code, "f(1)\ndef test_two():\n    f(2)", calls=["f"], read="hits", together=together
+            )
+        )
+        assert (tested.outcome, tested.value) == (Outcome.PASSED, [1, 2])
+
+
+def test_trusted_tests_share_a_process_and_see_nothing_of_each_other(sandbox):
+    async def twice(box):
+        first = await box.test("def f(x): return x", "seen = 1\nassert f(1) == 1", calls=["f"], trusted=True)
+        second = await box.test("def f(x): return x", "assert 'seen' not in globals()", calls=["f"], trusted=True)
+        hung = await box.test(
+            "def f(x): return x", "while True: pass", calls=["f"], trusted=True, limits=Limits(seconds=1)
+        )
+        third = await box.test("def f(x): return 2", "assert f(1) == 1", calls=["f"], trusted=True)
+        return first.outcome, second.outcome, hung.outcome, third.outcome
+
+    assert sandbox(twice) == (Outcome.PASSED, Outcome.PASSED, Outcome.TIMEOUT, Outcome.FAILED)
+
+
+def test_many_at_once_keep_their_own_results(sandbox):
+    async def all_of_them(box):
+        return await asyncio.gather(*(box.run(f"print({number})") for number in range(20)))
+
+    assert [ran.output for ran in sandbox(all_of_them)] == [f"{number}\n" for number in range(20)]
+
+
+def test_an_abandoned_call_gives_its_process_back(sandbox):
+    async def abandon(box):
+        calls = box.call("def f(x): return x", "f", ([number] for number in range(1000)))
+        async for returned in calls:  # noqa: B007 - only the first is wanted
+            break
+        await calls.aclose()
+        return returned.value, (await box.run("print(1)")).outcome
+
+    assert sandbox(abandon) == (0, Outcome.PASSED)
+
+
+def test_without_a_sandbox_only_on_request():
+    async def run():
+        async with Sandbox(workers=1, unsafe=True) as box:
+            ran = await box.run("import os\nprint(sorted(os.environ), len(os.listdir()))")
+            tested = await box.test("def f(x):\n    return x", "assert f(1) == 1", calls=["f"])
+            slow = await box.run("while True: pass", limits=Limits(seconds=0.5))
+        return ran, tested.outcome, slow.outcome
+
+    ran, tested, slow = asyncio.run(run())
+    assert ran.outcome is tested is Outcome.PASSED
+    assert slow is Outcome.TIMEOUT
+    assert "0" in ran.output
+
+
+MISSING = """
+import asyncio, os, sys
+from evolute.errors import SandboxUnavailable
+from evolute.sandbox import Sandbox
+async def main():
+    async with Sandbox(): print("runs")
+try:
+    asyncio.run(main())
+except SandboxUnavailable as error:
+    print(error)
+"""
+
+
+def start_with(path):
+    environment = os.environ | {"PATH": str(path)}
+    return subprocess.run([sys.executable, "-c", MISSING], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_it_refuses_where_bubblewrap_is_missing(tmp_path):
+    (tmp_path / "setpriv").symlink_to(shutil.which("setpriv"))
+    refused = start_with(tmp_path)
+    assert "apt-get install bubblewrap" in refused.stdout, refused
+    assert refused.stderr == ""
+
+
+def test_it_refuses_where_the_sandbox_does_not_hold(tmp_path):
+    """A `bwrap` that shuts nothing in: trying it shows that."""
+    fake = tmp_path / "bwrap"
+    fake.write_text('#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift\nexec "$@"\n')
+    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+        folder.chmod(0o755)
+    fake.chmod(0o755)
+    (tmp_path / "setpriv").symlink_to(shutil.which("setpriv"))
+    refused = start_with(tmp_path)
+    assert refused.stdout.startswith("the sandbox does not hold here: a program in it"), refused
+    assert "can start processes" in refused.stdout
+    assert "runs\n" not in refused.stdout

@@ -19,7 +19,7 @@ import marshal, sys
 codes = []
 for part in sys.stdin.buffer.read().decode().split("\\0"):
     name, source = part.split("\\1")
-    codes.append((name, compile(source, name, "exec", dont_inherit=True)))
+    codes.append((name, compile(source, name, "exec", dont_inherit=True, optimize=2)))
 sys.stdout.buffer.write(b"%d.%d\\n" % sys.version_info[:2] + marshal.dumps(codes))
 """
 _WORKER = ("values", "worker")

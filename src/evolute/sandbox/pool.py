@@ -58,6 +58,7 @@ class Sandbox:
         self._packages = tuple(packages)
         self._unsafe = unsafe
         self._ready: deque[asyncio.Task[Process]] = deque()
+        self._testers: list[Process] = []
         self._ending: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(self.workers)
 
@@ -84,7 +85,7 @@ class Sandbox:
                 await (await task).kill()
             except SandboxError:  # it never stood
                 continue
-        await asyncio.gather(*self._ending)
+        await asyncio.gather(*self._ending, *(tester.kill() for tester in self._testers))
 
     async def run(self, code: str, *, stdin: str = "", limits: Limits | None = None) -> Ran:
         """Run a whole program, as its own main module, with `stdin` (up to 64 KiB) to read.
@@ -114,6 +115,7 @@ class Sandbox:
         setup: str = "",
         limits: Limits | None = None,
         together: bool = False,
+        trusted: bool = False,
         read: str | None = None,
     ) -> Tested:
         """Run `tests` against `candidate`, in two processes: only plain values cross, rebuilt by type.
@@ -122,28 +124,33 @@ class Sandbox:
         module of the tests is executed, then each `test_…` function in it, up to the first that fails. `setup` is
         executed in the tests' process before them and is never shown to the candidate.
 
-        With `together`, all runs in one process, for tests whose values cannot cross. The verdict is then a fresh
-        nonce, which a program that only ends early cannot know, but one that searches its own process can. `read` is a
-        global of the candidate's to bring back after the tests.
+        Tests that are `trusted`, a benchmark's say, share a process with other such tests, one after the other; the
+        candidate never does. With `together`, all runs in one process, for tests whose values cannot cross: the verdict
+        is then a fresh nonce, which a program that only ends early cannot know, but one that searches its own process
+        can. `read` is a global of the candidate's to bring back after the tests.
 
         Raises:
             SandboxError: no process could be started.
         """
         limits = limits or self.limits
         nonce = secrets.token_hex(16)
-        kind = "together" if together else "test"
-        job = self._job(
-            kind, limits, code=candidate if together else "", tests=tests, setup=setup, calls=list(calls), nonce=nonce,
-            read=read,
-        )  # fmt: skip
         verdict = Verdict(nonce)
-        async with self._turns, self._process() as tester:
-            if together:
-                return await verdict.reached(tester, tester, job, limits, None)
-            async with self._process() as subject:
-                serve = self._job("serve", limits, code=candidate, calls=list(calls))
-                await subject.tell(serve)
-                return await verdict.reached(tester, subject, job, limits, read)
+        told = {"tests": tests, "setup": setup, "calls": list(calls), "nonce": nonce, "read": read}
+        if together:
+            job = self._job("together", limits, code=candidate, **told)
+            async with self._turns, self._process() as process:
+                return await verdict.follow(process, process, job, limits, None)
+        job = self._job("test", limits, **told) | {"trusted": trusted}
+        async with self._turns, self._process() as subject:
+            await subject.tell(self._job("serve", limits, code=candidate, calls=list(calls)))
+            if not trusted:
+                async with self._process() as tester:
+                    return await verdict.follow(tester, subject, job, limits, read)
+            tester = await self._trusted_tester(job)
+            tested = await verdict.follow(tester, subject, job, limits, read)
+            if verdict.reached:
+                self._testers.append(tester)
+            return tested
 
     async def call(
         self,
@@ -196,7 +203,18 @@ class Sandbox:
         }  # fmt: skip
         if not self._unsafe:  # without a name space of its own, the user's other processes would count
             bounds["RLIMIT_NPROC"] = limits.threads
-        return {"do": do, "limits": bounds, "path": self._blueprint.path, **said}
+        return {"do": do, "limits": bounds, "path": self._blueprint.path, "trusted": False, **said}
+
+    async def _trusted_tester(self, job: dict[str, object]) -> Process:
+        """A process for trusted tests: one that has done such before, or a new one, whose whole CPU time is free."""
+        if self._testers:
+            tester = self._testers.pop()
+            tester.forget()
+            return tester
+        bounds = job["limits"]
+        if isinstance(bounds, dict):
+            del bounds["RLIMIT_CPU"]
+        return await Process.start(self._blueprint)
 
     @asynccontextmanager
     async def _process(self) -> AsyncIterator[Process]:

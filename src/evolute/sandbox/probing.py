@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from evolute.errors import SandboxError
 from evolute.sandbox.outcomes import Outcome, Ran
 
@@ -29,7 +27,7 @@ found = {
     "can write outside its folder": works(leave_folder),
     "has its starter's environment": "SHELL" in os.environ or "USER" in os.environ,
 }
-print([name for name, held in found.items() if held])
+print(", ".join(name for name, seen in found.items() if seen))
 """
 
 
@@ -41,6 +39,6 @@ def check_probe(ran: Ran) -> None:
     """
     if ran.outcome is not Outcome.PASSED:
         raise SandboxError(f"the sandbox does not run a program: {ran.outcome}: {ran.detail} {ran.output.strip()!r}")
-    found = json.loads(ran.output.replace("'", '"'))
+    found = ran.output.strip()
     if found:
-        raise SandboxError(f"the sandbox does not hold here: a program in it {', '.join(found)}")
+        raise SandboxError(f"the sandbox does not hold here: a program in it {found}")

@@ -15,12 +15,12 @@ class Verdict:
     """Gathers what the tests say, and carries their calls to the candidate."""
 
     def __init__(self, nonce: str) -> None:
+        self.reached = False
         self._nonce = nonce
         self._tests: list[tuple[str, Outcome, str]] = []
         self._value: object = None
-        self._reached = False
 
-    async def reached(
+    async def follow(
         self, tester: Process, subject: Process, job: dict[str, object], limits: Limits, read: str | None
     ) -> Tested:
         """Run the tests to their end, whatever it is."""
@@ -35,25 +35,26 @@ class Verdict:
                 if outcome is Outcome.PASSED:
                     if tester is not subject:
                         await tester.tell(job)
-                    await self._follow(tester, subject, limits)
+                    await self._carry(tester, subject, limits)
                     if read is not None:
                         await subject.tell(("read", read))
                         self._value = _decoded((await heard(subject, "value"))[1])
         except (TimeoutError, Gone, Flooded) as error:
-            if not (self._reached and self._tests):
+            if not (self.reached and self._tests):
                 outcome, detail = ended(error, limits)
         seconds = perf_counter() - began
-        await tester.kill()
         await subject.kill()
+        if not self.reached or not job["trusted"]:
+            await tester.kill()
         for _, tested, said in self._tests:
             if tested is not Outcome.PASSED:
                 outcome, detail = tested, said
         output = subject.output if tester is subject else tester.output + subject.output
         return Tested(outcome, detail, output, seconds, tuple(self._tests), self._value)
 
-    async def _follow(self, tester: Process, subject: Process, limits: Limits) -> None:
+    async def _carry(self, tester: Process, subject: Process, limits: Limits) -> None:
         """Until the verdict: pass calls on to the candidate and its answers back, unread."""
-        while not self._reached:
+        while not self.reached:
             frame = await tester.hear(limits.value)
             if frame.startswith(b'["call"'):
                 await subject.say(frame)
@@ -68,7 +69,7 @@ class Verdict:
             case ["value", value, None]:
                 self._value = _decoded(value)
             case ["verdict", self._nonce]:
-                self._reached = True
+                self.reached = True
             case _:
                 raise Gone("it sent what is no verdict")
 

@@ -146,13 +146,13 @@ def _encode_other(value: Any, room: int) -> Any:
     for base, strip in _BASES:
         if isinstance(value, base):
             return encode(strip(value), room)
-    if isinstance(value, type) and value is getattr(sys.modules["builtins"], name, None):
-        return {"type": name}
+    if isinstance(value, type) and value is getattr(sys.modules["builtins"], value.__name__, None):
+        return {"type": value.__name__}
     if hasattr(kind, "__next__"):
         return {"iterator": _items(_first(value), room)}
     if kind in _VIEWS:
         return {"list": _items(value, room)}
-    raise Uncrossable(f"{'the class ' + repr(value) if isinstance(value, type) else 'a ' + module + '.' + name}"[:200])
+    raise Uncrossable(f"the class {value.__name__}" if isinstance(value, type) else f"a {module}.{name}")
 
 
 def _numpy(name: str) -> Any:
@@ -225,7 +225,7 @@ def _named(module: str, name: str) -> Callable[..., Any]:
 
 def _decode_array(content: Any) -> Any:
     dtype, values = content
-    if dtype[1:2] not in "?biufcU" or not isinstance(dtype, str):
+    if dtype.lstrip("<>|=")[:1] not in set("biufcU"):
         raise ValueError(f"no plain array: {dtype!r}")
     try:
         array = _named("numpy", "array")

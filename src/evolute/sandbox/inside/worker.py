@@ -1,6 +1,6 @@
 """The process inside the sandbox: takes one job, runs it, and answers over a channel of its own.
 
-A process serves once. What it is told comes from the trusted side; what it says is believed by nobody, except for the
+What it is told comes from the trusted side; what it says is believed by nobody, except for the
 verdict of tests that share no process with the program they test.
 """
 
@@ -64,12 +64,16 @@ class Channel:
 
 
 def main() -> None:
-    """Say that the process stands, take the job, do it."""
+    """Say that the process stands, take the job, do it; only the process of trusted tests takes more than one."""
     channel = Channel()
     channel.say("here")
     job = channel.hear()
     _prepare(job)
-    {"run": _run, "serve": _serve, "test": _test, "together": _together, "call": _call}[job["do"]](channel, job)
+    jobs = {"run": _run, "serve": _serve, "test": _test, "together": _together, "call": _call}
+    jobs[job["do"]](channel, job)
+    while job["trusted"]:
+        job = channel.hear()
+        jobs[job["do"]](channel, job)
 
 
 def _prepare(job: dict[str, Any]) -> None:
