@@ -189,7 +189,7 @@ def test_conditions_and_corpora_are_looked_at(tmp_path, seeds_file):
     assert "nothing.jsonl" in found.errors[1]
 
 
-@pytest.mark.parametrize("name", ["wizardlm", "tiny"])
+@pytest.mark.parametrize("name", ["wizardlm", "wizardcoder", "tiny"])
 def test_shipped_recipes_have_no_errors_and_want_seeds(name):
     found = validate(name)
     assert not found.errors

@@ -42,7 +42,8 @@ Concurrency = Annotated[
 RecipeName = Annotated[
     str | None,
     Parameter(
-        group=_RECIPE, help="A shipped recipe (wizardlm, tiny) or a file. Default: wizardlm; tiny without --base-url."
+        group=_RECIPE,
+        help="A shipped recipe (wizardlm, wizardcoder, tiny) or a file. Default: wizardlm; tiny without --base-url.",
     ),
 ]
 Rounds = Annotated[int | None, Parameter(group=_RECIPE, help="Rounds of evolution (default 4, as the paper).")]
