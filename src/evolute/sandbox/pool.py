@@ -87,6 +87,11 @@ class Sandbox:
                 continue
         await asyncio.gather(*self._ending, *(tester.kill() for tester in self._testers))
 
+    @property
+    def python(self) -> str:
+        """The path of the Python that programs run on."""
+        return self._blueprint.interpreter.executable
+
     async def run(self, code: str, *, stdin: str = "", limits: Limits | None = None) -> Ran:
         """Run a whole program, as its own main module, with `stdin` (up to 64 KiB) to read.
 

@@ -146,7 +146,7 @@ def _encode_other(value: Any, room: int) -> Any:
     for base, strip in _BASES:
         if isinstance(value, base):
             return encode(strip(value), room)
-    if isinstance(value, type) and getattr(sys.modules["builtins"], value.__name__, None) is value:
+    if isinstance(value, type) and value in vars(sys.modules["builtins"]).values():
         return {"type": value.__name__}
     if hasattr(kind, "__next__"):
         return {"iterator": _items(_first(value), room)}
