@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -75,6 +76,21 @@ class Recognised:
         used = ", ".join(f"{role} from {column!r}" for role, column in self.columns.items())
         kind = _FORMAT_NAMES.get(self.format, "a hub dataset")
         return f"{quoted(self.path)}: {kind}, {_SHAPE_NAMES[self.shape]}" + (f" ({used})" if used else "")
+
+
+@dataclass(frozen=True, slots=True)
+class RecognisedCode(Recognised):
+    """A folder of source code: how many tasks it has given so far, and what was left out, by why; both still count."""
+
+    tasks: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def sentence(self) -> str:
+        """One line for the user."""
+        found = ", ".join(f"{count:,} {language}" for language, count in self.tasks.most_common()) or "none"
+        left = ", ".join(f"{count:,} {why}" for why, count in sorted(self.skipped.items()))
+        return f"{quoted(self.path)}: source code, tasks: {found}" + (f" (left out: {left})" if left else "")
 
 
 @dataclass(frozen=True, slots=True)

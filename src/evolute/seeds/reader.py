@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import heapq
 import reprlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from itertools import chain, groupby, islice
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -20,6 +22,7 @@ from evolute.seeds.options import (
     Broken,
     FileProblem,
     Recognised,
+    RecognisedCode,
     RowProblem,
     SeedOptions,
     cut,
@@ -27,6 +30,8 @@ from evolute.seeds.options import (
 )
 from evolute.seeds.rows import COUNTS_LINES, Rows, open_rows
 from evolute.seeds.shapes import Layout, Shaper, as_mapping, kind_of, likely_column, recognise
+from evolute.seeds.sourcecode import FIELDS, source_rows
+from evolute.seeds.sourcefiles import LANGUAGES, code_files
 from evolute.seeds.sources import Place, places
 from evolute.seeds.where import parse_condition
 
@@ -35,7 +40,7 @@ _DEFAULTS = SeedOptions()
 
 
 class SeedReader:
-    """Streams the seeds of files, folders, standard input (`-`) and hub datasets.
+    """Streams the seeds of files, folders, standard input (`-`), hub datasets and folders of code (`code:FOLDER`).
 
     Args:
         sources: what to read, in this order.
@@ -94,15 +99,27 @@ class SeedReader:
         """
         files: list[tuple[str, int, int]] = []
         for place in chain.from_iterable(map(places, self._sources)):
-            if place.path is None or not place.path.is_file():
-                return None
-            status = place.path.stat()
-            files.append((str(place.path.absolute()), status.st_size, status.st_mtime_ns))
+            for path in code_files(place.path, Counter()) if place.code and place.path else [place.path]:
+                if path is None or not path.is_file():
+                    return None
+                status = path.stat()
+                files.append((str(path.absolute()), status.st_size, status.st_mtime_ns))
         return tagged_hash("seed-files-1", orjson.dumps([files, self._sources, self._options]))
 
     def _all(self) -> Iterator[Seed]:
         for place in chain.from_iterable(map(places, self._sources)):
-            yield from self._of_place(place)
+            yield from self._of_code(place) if place.code else self._of_place(place)
+
+    def _of_code(self, place: Place) -> Iterator[Seed]:
+        example = dict.fromkeys(FIELDS, "")
+        self._check_fields([example])
+        layout = recognise(example)
+        found = RecognisedCode(place.shown, "code", "tasks")
+        self.recognised.append(found)
+        for path, rows in groupby(source_rows(place.path or Path(), found.skipped), key=lambda row: row[0]):
+            for seed in self._of_rows(Place(str(path)), "code", layout, ((line, row) for _, line, row in rows)):
+                found.tasks[LANGUAGES[path.suffix.lower()]] += 1
+                yield seed
 
     def _of_place(self, place: Place) -> Iterator[Seed]:
         count = self.rows

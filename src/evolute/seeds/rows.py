@@ -20,7 +20,7 @@ from evolute.seeds.shapes import known_columns
 
 Rows = Iterator[tuple[int, Any]]
 
-COUNTS_LINES = frozenset({"jsonl", "csv", "text"})  # the others count rows
+COUNTS_LINES = frozenset({"jsonl", "csv", "text", "code"})  # the others count rows
 _SUFFIXES = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv", ".tab": "csv",
     ".parquet": "parquet", ".txt": "text", ".text": "text", ".md": "text",

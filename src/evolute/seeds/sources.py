@@ -14,18 +14,23 @@ from evolute.seeds.options import quoted
 from evolute.seeds.rows import DATA_SUFFIXES
 
 _HUB = "hf:"
+_CODE = "code:"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _BESIDE_THE_DATA = ("readme", "license", "licence", "dataset_infos.json")  # papers that lie in a dataset's folder
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One thing to read. `shown` is what the user called it; `path` is None for standard input and the hub."""
+    """One thing to read. `shown` is what the user called it; `path` is None for standard input and the hub.
+
+    With `code` it is a folder of source code.
+    """
 
     shown: str
     path: Path | None = None
     hub: str = ""
     in_folder: bool = False
+    code: bool = False
 
 
 def places(source: str) -> Iterator[Place]:
@@ -38,6 +43,8 @@ def places(source: str) -> Iterator[Place]:
     _refuse_name(source)
     if source == "-":
         yield Place("standard input")
+    elif source.startswith(_CODE) and not path.exists():
+        yield _code(source)
     elif path.is_dir():
         yield from _within(source, path)
     elif path.exists():
@@ -48,6 +55,14 @@ def places(source: str) -> Iterator[Place]:
         yield Place(source, hub=source)
     else:
         raise SeedError(f"{quoted(source)}: no such file or folder. {_nearest(path)}")
+
+
+def _code(source: str) -> Place:
+    folder = Path(source.removeprefix(_CODE) or ".")
+    if not folder.is_dir():
+        near = _nearest(folder) if not folder.exists() else "That is a file: give the folder that it is in."
+        raise SeedError(f"{quoted(source)}: no such folder of source code. {near}")
+    return Place(str(folder), folder, code=True)
 
 
 def _may_be_hub(source: str, path: Path) -> bool:
