@@ -20,6 +20,7 @@ def fingerprint(**fields):
         {"export__format": "alpaca"}, {"roles__grader__temperature": 1.0}, {"models__embedder": {"model": "e"}},
         {"models__default__base_url": "http://localhost:1/v1"}, {"models__default__concurrency": 3},
         {"models__default__price": {"input": 1, "output": 2}}, {"evolve__operation_folders": ["mine"]},
+        {"verify__repairs": 5},  # where nothing is verified
     ],
 )  # fmt: skip
 def test_what_does_not_decide_the_evolution_repeats_none_of_it(fields):
@@ -31,8 +32,12 @@ def test_what_does_not_decide_the_evolution_repeats_none_of_it(fields):
     [
         {"seed": 1}, {"evolve__rounds": 3}, {"evolve__duplicates": True}, {"rules__contamination": 8},
         {"rules__min_words": 2}, {"roles__judge__temperature": 0.5}, {"models__default__model": "another"},
-        {"models__default__extra_body": {"top_k": 1}},
+        {"models__default__extra_body": {"top_k": 1}}, {"verify__answers": True},
     ],
 )  # fmt: skip
 def test_what_decides_the_evolution_makes_another_one(fields):
     assert fingerprint(**fields) != fingerprint()
+
+
+def test_how_answers_are_verified_decides_where_they_are():
+    assert fingerprint(verify__answers=True, verify__repairs=5) != fingerprint(verify__answers=True)

@@ -186,7 +186,8 @@ class Row:
 
     Ids are text (`s1-…` for a seed, `i1-…` for an evolved instruction). `round` is 0 for a seed. `operation` is empty
     for a seed. `response` is None where the recipe asked for no answers. The models are the names asked for, empty
-    where none was used.
+    where none was used. `verified` says whether the response passed its `tests`; None where that was not to be found
+    out.
     """
 
     id: str
@@ -205,6 +206,8 @@ class Row:
     source: str
     line: int
     reasoning: str | None = None
+    verified: bool | None = None
+    tests: str = ""
 
     @property
     def asked(self) -> str:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import orjson
 
 from evolute.evolve.seen import Seen
+from evolute.evolve.verifying import Verifying
 from evolute.ledger import CandidateRow
 from evolute.ledger.rows import instruction_name
 from evolute.models import Model
@@ -54,8 +55,8 @@ class Setting:
     """All that lineages have in common.
 
     `emit` takes each verdict, and whether the text is its call's verbatim. `contamination` finds what a child shares
-    with a benchmark, `seen` knows what other lineages kept; None: not looked for. `at_once` grows branches side by
-    side; a replay, which waits for nothing, does without.
+    with a benchmark, `seen` knows what other lineages kept; None: not looked for. `verifying` verifies answers; None:
+    it is not done. `at_once` grows branches side by side; a replay, which waits for nothing, does without.
     """
 
     recipe: Recipe
@@ -68,6 +69,7 @@ class Setting:
     emit: Callable[[CandidateRow, bool], None]
     contamination: Callable[[str], Finding | None] | None = None
     seen: Seen | None = None
+    verifying: Verifying | None = None
     at_once: bool = True
 
 
@@ -85,6 +87,7 @@ class Draft:
     judge_call: bytes | None = None
     respond_call: bytes | None = None
     instruction: str | None = None
+    verification: str = ""
 
     id: bytes = field(init=False)
     """Hash of the parent and the call; the seed has its own."""
@@ -107,7 +110,7 @@ class Draft:
             self.instruction if operation else None,
             finding.reason.value if finding else "",
             orjson.dumps(dict(finding.evidence)).decode() if finding else "",
-            self.evolve_call, self.judge_call, self.respond_call,
+            self.evolve_call, self.judge_call, self.respond_call, self.verification,
         )  # fmt: skip
 
 
@@ -238,12 +241,35 @@ class Lineage:
         setting, seed = self._setting, self._seed
         system = (Message("system", seed.system),) if seed.system else ()
         draw = self._draw("responder", draft.parent, draft.round, draft.slot, draft.attempt, 0)
-        request = setting.responder.request((*system, *seed.history, Message("user", draft.text)), draw)
+        messages = (*system, *seed.history, Message("user", draft.text))
+        request = setting.responder.request(messages, draw)
         completion = await setting.responder.model.complete(request)
         draft.respond_call = request.key
         if completion.failure is not None or completion.text is None:
             return _failed(completion, response=True)
-        return check_response(completion.text, instruction=draft.text, rules=self._rules)
+        finding = check_response(completion.text, instruction=draft.text, rules=self._rules)
+        if finding is None and setting.verifying is not None:
+            finding = await self._verify(setting.verifying, draft, request.key, messages, completion.text)
+        return finding
+
+    async def _verify(
+        self, verifying: Verifying, draft: Draft, key: bytes, messages: tuple[Message, ...], answer: str
+    ) -> Finding | None:
+        """Verify an answer; one that a repair brought takes its place."""
+        responder = self._setting.responder
+
+        async def ask(messages: tuple[Message, ...], turn: int) -> tuple[bytes, Completion]:
+            draw = self._draw("verifier", draft.parent, draft.round, draft.slot, draft.attempt, turn)
+            request = responder.request(messages, draw)
+            return request.key, await responder.model.complete(request)
+
+        verified = await verifying.verify(self._seed, messages, key, answer, ask)
+        draft.respond_call, draft.verification = verified.call, verified.text
+        if verified.finding is not None:
+            return verified.finding if verifying.rules.unverified == "drop" else None
+        if verified.answer == answer:
+            return None
+        return check_response(verified.answer, instruction=draft.text, rules=self._rules)
 
     async def _answer_last(self, node: Node) -> None:
         finding = await self._respond(node.draft)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from evolute.ledger import Reader
+from evolute.ledger.reader import CALLS_OF_CANDIDATES
 from evolute.models.prices import cost
 from evolute.recipe import Price
 from evolute.records import Usage
@@ -62,11 +64,13 @@ def lineage_uses(reader: Reader, prices: Mapping[str, Price | None]) -> list[Lin
             JOIN lineages l ON l.seed = d.seed AND l.why IS NULL GROUP BY d.seed"""
         )
     )
-    for seed, model, calls, prompt, completion, cached, seconds in reader.select(
-        """SELECT d.seed, m.name, count(*), sum(c.prompt_tokens), sum(c.completion_tokens), sum(c.cached_tokens),
-        sum(c.latency) FROM candidates d JOIN lineages l ON l.seed = d.seed AND l.why IS NULL
-        JOIN calls c ON c.key IN (d.evolve_call, d.judge_call, d.respond_call)
-        LEFT JOIN models m ON m.id = c.model GROUP BY 1, 2"""
+    for seed, model, calls, prompt, completion, cached, seconds in chain.from_iterable(
+        reader.select(
+            f"""SELECT d.seed, m.name, count(*), sum(c.prompt_tokens), sum(c.completion_tokens), sum(c.cached_tokens),
+            sum(c.latency) FROM candidates d JOIN lineages l ON l.seed = d.seed AND l.why IS NULL {joined}
+            LEFT JOIN models m ON m.id = c.model GROUP BY 1, 2"""
+        )
+        for joined in CALLS_OF_CANDIDATES
     ):
         dollars = cost(Usage(prompt, completion, cached=cached), prices.get(model))
         uses.setdefault(seed, []).append((calls, prompt + completion, seconds, dollars))

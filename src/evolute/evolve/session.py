@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -14,25 +15,39 @@ from evolute.evolve.budget import Budget, Metered
 from evolute.evolve.engine import Engine
 from evolute.evolve.lineage import Lineage, Role, Setting
 from evolute.evolve.seen import Remembered, Seen
-from evolute.ledger import CandidateRow, Ledger, Reader
+from evolute.evolve.verifying import Verifying
+from evolute.ledger import CandidateRow, Executions, Ledger, Reader
 from evolute.models import Model
 from evolute.models.opening import open_endpoint
 from evolute.models.pacing import Paced
 from evolute.models.prices import unit_price
 from evolute.models.recording import Recalled, Recorded
-from evolute.operations import Judge, Operation, load_judge, load_operations, restore, restore_judge, weigh
+from evolute.operations import (
+    Judge,
+    Operation,
+    Verifier,
+    load_judge,
+    load_operations,
+    load_verifiers,
+    restore,
+    restore_judge,
+    restore_verifier,
+    weigh,
+)
 from evolute.recipe import EVOLVING_ROLES, ModelSpec, Price, Recipe
 from evolute.records import Finding, Seed, tagged_hash
+from evolute.sandbox import Limits, Sandbox
 from evolute.text import RULES_VERSION
 
 
 @dataclass(frozen=True, slots=True)
 class Craft:
-    """The operations that a recipe draws from, with their weights, and its judge of equality."""
+    """The operations that a recipe draws from, with their weights, its judge of equality, and what asks for tests."""
 
     operations: Mapping[str, Operation]
     weights: Mapping[str, float]
     equality: Judge
+    verifiers: Mapping[str, Verifier] = field(default_factory=dict)
 
     @classmethod
     def of(cls, recipe: Recipe) -> Craft:
@@ -44,7 +59,8 @@ class Craft:
         folders = [Path(folder) for folder in recipe.evolve.operation_folders]
         known = load_operations(folders)
         weights = weigh(known, recipe.evolve.operations, recipe.evolve.families)
-        return cls({name: known[name] for name in weights}, weights, load_judge("equality", folders))
+        verifiers = load_verifiers(folders) if recipe.verify.answers else {}
+        return cls({name: known[name] for name in weights}, weights, load_judge("equality", folders), verifiers)
 
     @classmethod
     def restored(cls, reader: Reader) -> Craft:
@@ -65,14 +81,21 @@ class Craft:
             for name, (family, digest, _) in used["operations"].items()
         }
         weights = {name: weight for name, (_, _, weight) in used["operations"].items()}
-        return cls(
-            operations, weights, restore_judge("equality", reader.template(bytes.fromhex(used["equality"])) or "")
-        )
+        verifiers = {
+            name: restore_verifier(name, reader.template(bytes.fromhex(digest)) or "")
+            for name, digest in used.get("verifiers", {}).items()
+        }
+        equality = restore_judge("equality", reader.template(bytes.fromhex(used["equality"])) or "")
+        return cls(operations, weights, equality, verifiers)
 
     def note(self) -> str:
         """What `restored` needs to know besides the texts."""
         operations = {n: (op.family, op.hash.hex(), self.weights[n]) for n, op in self.operations.items()}
-        known = {"operations": operations, "equality": self.equality.hash.hex(), "rules": RULES_VERSION}
+        known: dict[str, Any] = {
+            "operations": operations, "equality": self.equality.hash.hex(), "rules": RULES_VERSION,
+        }  # fmt: skip
+        if self.verifiers:
+            known["verifiers"] = {name: verifier.hash.hex() for name, verifier in self.verifiers.items()}
         return orjson.dumps(known).decode()
 
     def fingerprint(self, recipe: Recipe) -> bytes:
@@ -92,6 +115,7 @@ def make_setting(
     models: Mapping[str, Model],
     emit: Callable[[CandidateRow, bool], None],
     seen: Seen | None,
+    verifying: Verifying | None = None,
 ) -> Setting:
     """What the lineages of this recipe have in common; `models` by their names in the recipe."""
 
@@ -109,7 +133,15 @@ def make_setting(
         emit=emit,
         contamination=_contamination(recipe.rules.contamination),
         seen=seen if recipe.evolve.duplicates else None,
+        verifying=verifying,
     )
+
+
+def make_verifying(
+    recipe: Recipe, craft: Craft, executions: Executions, sandbox: Sandbox | None = None
+) -> Verifying | None:
+    """How the recipe wants answers verified, if it does; without a sandbox, by what was recorded."""
+    return Verifying(recipe.verify, craft.verifiers, executions, sandbox) if recipe.verify.answers else None
 
 
 def _contamination(words: int | None) -> Callable[[str], Finding | None] | None:
@@ -171,6 +203,9 @@ class Session:
 
     async def _begin(self) -> None:
         recipe = self.recipe
+        sandbox = None
+        if recipe.verify.answers:  # what cannot be run here is found out before anything is paid for
+            sandbox = await self._stack.enter_async_context(Sandbox(limits=Limits(seconds=recipe.verify.seconds)))
         models: dict[str, Model] = {}
         for name in sorted({recipe.spec(role)[0].model for role in self._roles_used()}):
             models[name] = await self._open(recipe.models[name])
@@ -180,7 +215,10 @@ class Session:
         for operation in self.craft.operations.values():
             self.ledger.add_template(operation.hash, operation.name, operation.text)
         self.ledger.add_template(self.craft.equality.hash, "equality", self.craft.equality.text)
-        self._setting = make_setting(recipe, self.craft, models, self._emit, self._seen)
+        for verifier in self.craft.verifiers.values():
+            self.ledger.add_template(verifier.hash, verifier.name, verifier.text)
+        verifying = make_verifying(recipe, self.craft, Executions(self.ledger.reader, self.ledger), sandbox)
+        self._setting = make_setting(recipe, self.craft, models, self._emit, self._seen, verifying)
         self.budget.on_close.append(self._closing)
 
     async def __aexit__(self, *exc: object) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from evolute.errors import NotRecorded
 from evolute.evolve.lineage import Lineage
 from evolute.evolve.seen import Verdicts
-from evolute.evolve.session import Craft, make_setting
-from evolute.ledger import CandidateRow, Reader
+from evolute.evolve.session import Craft, make_setting, make_verifying
+from evolute.ledger import CandidateRow, Executions, Reader
 from evolute.models.recording import Replayed
 from evolute.recipe import Recipe
 from evolute.records import Completion, Request, Seed
@@ -46,7 +46,9 @@ def walk(reader: Reader, recipe: Recipe, after: int = 0, count: int = -1) -> Ite
     def keep(row: CandidateRow, verbatim: bool) -> None:
         rows[row.round, row.slot, row.attempt] = row
 
-    setting = make_setting(recipe, Craft.restored(reader), dict.fromkeys(recipe.models, noting), keep, Verdicts(reader))
+    craft, models = Craft.restored(reader), dict.fromkeys(recipe.models, noting)
+    verifying = make_verifying(recipe, craft, Executions(reader))
+    setting = make_setting(recipe, craft, models, keep, Verdicts(reader), verifying)
     setting = replace(setting, at_once=False)
     for position, seed in reader.seeds(after, count=count):
         rows.clear()

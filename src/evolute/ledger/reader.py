@@ -34,6 +34,11 @@ _KEPT = f"""SELECT em.name, jm.name, rm.name, r.text, r.reasoning, {_CANDIDATE} 
     LEFT JOIN models em ON em.id = e.model
     LEFT JOIN calls j ON j.key = d.judge_call LEFT JOIN models jm ON jm.id = j.model
     LEFT JOIN calls r ON r.key = d.respond_call LEFT JOIN models rm ON rm.id = r.model WHERE d.reason IS NULL"""
+CALLS_OF_CANDIDATES = (
+    "JOIN calls c ON c.key IN (d.evolve_call, d.judge_call, d.respond_call)",
+    "CROSS JOIN json_each(d.verification, '$.calls') v CROSS JOIN calls c ON c.key = unhexed(v.value)",
+)
+"""From candidates `d` to their calls `c`: those of their own columns, and what their verification took besides."""
 _ORDER = "ORDER BY d.seed, d.round, d.slot, d.attempt"
 
 
@@ -181,14 +186,15 @@ class Reader:
 
     def operation_usage(self) -> list[tuple[Any, ...]]:
         """Per operation and model: (operation, model, prompt, completion and cached tokens, seconds of latency)."""
-        return list(
-            self.select(
-                """SELECT d.operation, m.name, sum(c.prompt_tokens), sum(c.completion_tokens), sum(c.cached_tokens),
-                sum(c.latency)
-                FROM candidates d JOIN calls c ON c.key IN (d.evolve_call, d.judge_call, d.respond_call)
+        return [
+            row
+            for calls in CALLS_OF_CANDIDATES
+            for row in self.select(
+                f"""SELECT d.operation, m.name, sum(c.prompt_tokens), sum(c.completion_tokens), sum(c.cached_tokens),
+                sum(c.latency) FROM candidates d {calls}
                 LEFT JOIN models m ON m.id = c.model GROUP BY 1, 2 ORDER BY 1, 2"""
             )
-        )
+        ]
 
     def seed_count(self) -> int:
         """Distinct seeds."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import orjson
+
 from evolute.records import Completion, Row, Seed
 
 
@@ -109,6 +111,7 @@ def dataset_row(seed: Seed, row: CandidateRow, calls: Calls) -> Row:
     """The dataset's row of a kept candidate."""
     response = seed.response if row.respond_call is None and row.round == 0 else calls.response
     root = seed_name(seed.id)
+    note = orjson.loads(row.verification) if row.verification else {}
     return Row(
         id=instruction_name(row.id) if row.round else root,
         parent="" if row.round == 0 else root if row.parent == seed.id else instruction_name(row.parent),
@@ -126,4 +129,6 @@ def dataset_row(seed: Seed, row: CandidateRow, calls: Calls) -> Row:
         source=seed.source,
         line=seed.line,
         reasoning=calls.reasoning,
+        verified=note.get("verified"),
+        tests=note.get("tests", ""),
     )

@@ -18,8 +18,8 @@ import yaml
 
 from evolute.errors import OperationError
 
-QUESTIONS = ("judge", "grader")
-"""Families of files that ask about instructions rather than rewrite them."""
+QUESTIONS = ("judge", "grader", "verifier")
+"""Families of files that ask about instructions, or for tests of an answer, rather than rewrite them."""
 FAMILIES = ("in-depth", "in-breadth", "code", *QUESTIONS)
 # In the order in which a resolved file is written out and hashed.
 SECTIONS = (

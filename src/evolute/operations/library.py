@@ -11,7 +11,17 @@ from pathlib import Path
 
 from evolute.errors import InputError, RecipeError
 from evolute.operations.files import QUESTIONS, OperationFile, read_file
-from evolute.operations.prompts import Grader, Judge, Operation, make_grader, make_judge, make_operation
+from evolute.operations.prompts import (
+    VERIFIERS,
+    Grader,
+    Judge,
+    Operation,
+    Verifier,
+    make_grader,
+    make_judge,
+    make_operation,
+    make_verifier,
+)
 
 SHIPPED = Path(__file__).parent
 EQUALITY_PAIRS = SHIPPED / "judges" / "equality_pairs.jsonl"
@@ -50,6 +60,15 @@ def load_grader(name: str, folders: Sequence[Path] = ()) -> Grader:
         InputError: there is none.
     """
     return make_grader(_question("grader", name, folders))
+
+
+def load_verifiers(folders: Sequence[Path] = ()) -> dict[str, Verifier]:
+    """All verifiers by name; a user's folder wins over the shipped one.
+
+    Raises:
+        OperationError: a file is not as it should be.
+    """
+    return {name: make_verifier(_question("verifier", name, folders)) for name in VERIFIERS}
 
 
 def weigh(

@@ -21,7 +21,9 @@ from evolute.operations.files import (
 )
 from evolute.records import Message, tagged_hash
 
-_SLOT = re.compile(r"\{(method|examples|conversation|turns|variant|instruction|rewrite|first|second|items)\}(\n*)")
+_SLOT = re.compile(
+    r"\{(method|examples|conversation|turns|variant|instruction|rewrite|first|second|items|signatures|tests|error)\}(\n*)"
+)
 _SPEAKERS = {"system": "System", "user": "User", "assistant": "Assistant"}
 
 
@@ -160,6 +162,31 @@ class Grader:
         return (Message("user", self._prompt.template.fill(said)),)
 
 
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """What a responder is asked where its answer is verified: for tests, or to mend them or the solution."""
+
+    name: str
+    source: str
+    path: str
+    text: str
+    hash: bytes
+    _prompt: _Prompt = field(repr=False, compare=False)
+
+    def message(self, *, system: str = "", history: Sequence[Message] = (), **values: str) -> Message:
+        """The turn that asks; `values` are what the template's slots show (`instruction`, `error`)."""
+        said = {**values, "conversation": self._prompt.context(system, history)}
+        return Message("user", self._prompt.template.fill(said))
+
+
+VERIFIERS: Mapping[str, tuple[str, ...]] = {
+    "tests": ("instruction", "signatures"),
+    "mend-tests": ("error",),
+    "mend-solution": ("error", "tests"),
+}
+"""The verifiers that there are, and what each must show."""
+
+
 def make_operation(file: OperationFile) -> Operation:
     """Make an operation of a resolved file.
 
@@ -216,6 +243,19 @@ def make_grader(file: OperationFile) -> Grader:
     return Grader(name, source, file.path, text, tagged_hash("operation-1", text), prompt)
 
 
+def make_verifier(file: OperationFile) -> Verifier:
+    """Make a verifier of a resolved file.
+
+    Raises:
+        OperationError: it is not a verifier of a known name, or its template lacks a slot.
+    """
+    name = file.header.get("name", "")
+    if file.header.get("family") != "verifier" or name not in VERIFIERS:
+        raise file.error(f"a verifier is of family 'verifier' and named one of {', '.join(VERIFIERS)}, got {name!r}")
+    text, prompt = _compile(file, VERIFIERS[name])
+    return Verifier(name, file.header.get("source", ""), file.path, text, tagged_hash("operation-1", text), prompt)
+
+
 def restore(name: str, family: str, text: str) -> Operation:
     """Make an operation from the `text` that a ledger kept."""
     header = {"name": name, "family": family}
@@ -225,6 +265,11 @@ def restore(name: str, family: str, text: str) -> Operation:
 def restore_judge(name: str, text: str) -> Judge:
     """Make a judge from the `text` that a ledger kept."""
     return make_judge(OperationFile(name, {"name": name, "family": "judge"}, parse_sections(text, name)))
+
+
+def restore_verifier(name: str, text: str) -> Verifier:
+    """Make a verifier from the `text` that a ledger kept."""
+    return make_verifier(OperationFile(name, {"name": name, "family": "verifier"}, parse_sections(text, name)))
 
 
 def _compile(file: OperationFile, wanted: tuple[str, ...]) -> tuple[str, _Prompt]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from evolute.encoders.opening import SENTENCE, STATIC
-from evolute.errors import AuthenticationFailed, EvoluteError, InputError, MissingExtra
+from evolute.errors import AuthenticationFailed, EvoluteError, InputError, MissingExtra, SandboxError
 from evolute.evolve.session import Craft
 from evolute.models.embedded import find_weights
 from evolute.models.http import Http, is_private
@@ -21,8 +21,10 @@ from evolute.pipeline.evolving import seed_options
 from evolute.pipeline.grading import load_graders
 from evolute.pipeline.publishing import DATASET_FOLDER
 from evolute.pipeline.running import check_extras
+from evolute.pipeline.stopping import in_loop
 from evolute.recipe import ModelSpec, Recipe
 from evolute.recipe.validating import validate as validate_fields
+from evolute.sandbox import Sandbox
 from evolute.seeds import SeedReader
 from evolute.seeds.sources import places
 
@@ -60,7 +62,7 @@ def validate(recipe: str | Path) -> Validation:
     if chosen is None:
         return found
 
-    for look in (_seeds, _models, _evolution, _selection, _output):
+    for look in (_seeds, _models, _evolution, _verification, _selection, _output):
         with _noting(found, str(recipe)):
             look(found, chosen, str(recipe))
     return found
@@ -213,6 +215,29 @@ def _evolution(found: Validation, recipe: Recipe, where: str) -> None:
     found.plan.append(("", f"about {_calls(recipe):,} calls for each seed where every child is kept"))
 
 
+def _verification(found: Validation, recipe: Recipe, where: str) -> None:
+    """Open the sandbox once, so that its lack is not found out after the first answers have been paid for."""
+    rules = recipe.verify
+    if not rules.answers:
+        return
+    found.plan.append(
+        (
+            "verify",
+            f"each answer's code is run on tests of its own; {rules.unverified} what cannot be verified after "
+            f"{_count(rules.repairs, 'repair')}, each a call more",
+        )
+    )
+
+    async def opened() -> None:
+        async with Sandbox(workers=1):
+            pass
+
+    try:
+        in_loop(opened, lambda: None)
+    except SandboxError as error:
+        found.missing.append(f"{where}: verify.answers: {error}")
+
+
 def _count(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
@@ -221,11 +246,12 @@ def _calls(recipe: Recipe, *, answered: bool = False) -> int:
     """Calls for one seed, which has a response if `answered`, where nothing is dropped."""
     evolve = recipe.evolve
     children: list[int] = [evolve.branches**round_ for round_ in range(1, evolve.rounds + 1)]
-    each = 1 + evolve.judge + (evolve.respond == "every")
-    last = children[-1] if children and evolve.respond == "last" else 0
+    answer = 1 + recipe.verify.answers  # a verified one is asked for its tests
+    each = 1 + evolve.judge + answer * (evolve.respond == "every")
+    last = answer * children[-1] if children and evolve.respond == "last" else 0
     wanted = evolve.seed_responses == "regenerate" or (evolve.seed_responses == "missing" and not answered)
     seed = evolve.respond != "never" and wanted
-    return each * sum(children) + last + seed
+    return each * sum(children) + last + answer * seed
 
 
 def _selection(found: Validation, recipe: Recipe, where: str) -> None:

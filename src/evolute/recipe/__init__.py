@@ -9,6 +9,7 @@ from evolute.recipe.evolving import Evolve, Rules
 from evolute.recipe.files import assign, load, parse_assignment, recipe_text, resolve, shipped
 from evolute.recipe.models import RUNTIME_FIELDS, ModelSpec, Price, Roles, RoleSpec
 from evolute.recipe.selecting import Export, Select, Source
+from evolute.recipe.verifying import Verify
 from evolute.recipe.whole import EVOLVING_ROLES, Recipe
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Rules",
     "Select",
     "Source",
+    "Verify",
     "assign",
     "load",
     "parse_assignment",

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from evolute.recipe.evolving import Evolve, Rules
 from evolute.recipe.models import ModelSpec, Part, Roles, RoleSpec
 from evolute.recipe.selecting import Export, Select, Source
+from evolute.recipe.verifying import Verify
 from evolute.records import tagged_hash
 
 _FILE = re.compile(r"\.(jsonl?|ndjson|csv|tsv|txt|parquet|gz)(::|$)")
@@ -34,6 +35,7 @@ class Recipe(Part):
     roles: Roles = Roles()
     evolve: Evolve = Evolve()
     rules: Rules = Rules()
+    verify: Verify = Verify()
     seeds: Source = Source()
     select: Select = Select()
     export: Export = Export()
@@ -44,6 +46,12 @@ class Recipe(Part):
             name = getattr(self.roles, role).model
             if name not in self.models:
                 raise ValueError(f"roles.{role}.model is {name!r}, but models has only {sorted(self.models)}")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_verified_is_answered(self) -> Recipe:
+        if self.verify.answers and self.evolve.respond == "never":
+            raise ValueError("verify.answers is true, but evolve.respond is 'never': set it to 'every' or 'last'")
         return self
 
     def spec(self, role: str) -> tuple[RoleSpec, ModelSpec]:
@@ -78,6 +86,8 @@ class Recipe(Part):
         """
         # Where operations lie does not matter: their texts' hashes are among `more`.
         kept: dict[str, Any] = {"seed": True, "evolve": True, "rules": True, "roles": set(EVOLVING_ROLES)}
+        if self.verify.answers:  # a recipe without it stays the one that it was before there was such a thing
+            kept["verify"] = True
         data = self.model_dump(mode="json", include=kept, exclude={"evolve": {"operation_folders"}})
         used = sorted({getattr(self.roles, role).model for role in EVOLVING_ROLES})
         data["models"] = {name: self.models[name].decisive() for name in used}
