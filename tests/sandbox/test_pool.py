@@ -176,3 +176,17 @@ def test_it_refuses_where_the_sandbox_does_not_hold(tmp_path):
     assert refused.stdout.startswith("the sandbox does not hold here: a program in it"), refused
     assert "can open sockets" in refused.stdout
     assert "runs\n" not in refused.stdout
+
+
+def test_what_is_cancelled_ends_and_the_others_go_on(sandbox):
+    async def cancel(box):
+        running = [asyncio.ensure_future(box.run("while True: pass", limits=Limits(seconds=60))) for _ in range(6)]
+        tests = "while True: pass"
+        running.append(asyncio.ensure_future(box.test("def f(): 0", tests, calls=["f"], trusted=True)))
+        await asyncio.wait(running, timeout=0.2)  # some are running by now, some wait for their turn
+        for task in running:
+            task.cancel()
+        ended = await asyncio.gather(*running, return_exceptions=True)
+        return all(isinstance(one, asyncio.CancelledError) for one in ended), (await box.run("print(2)")).output
+
+    assert sandbox(cancel) == (True, "2\n")

@@ -152,10 +152,13 @@ class Sandbox:
                 async with self._process() as tester:
                     return await verdict.follow(tester, subject, job, limits, read)
             tester = await self._trusted_tester(job)
-            tested = await verdict.follow(tester, subject, job, limits, read)
-            if verdict.reached:
-                self._testers.append(tester)
-            return tested
+            try:
+                return await verdict.follow(tester, subject, job, limits, read)
+            finally:
+                if verdict.reached:
+                    self._testers.append(tester)
+                else:
+                    self._kill(tester)
 
     async def call(
         self,
@@ -219,19 +222,30 @@ class Sandbox:
         bounds = job["limits"]
         if isinstance(bounds, dict):
             del bounds["RLIMIT_CPU"]
-        return await Process.start(self._blueprint)
+        return await self._take()
 
     @asynccontextmanager
     async def _process(self) -> AsyncIterator[Process]:
         """A process that stands ready; it is killed afterwards, and the next one started meanwhile."""
-        self._prepare()
-        process = await self._ready.popleft()
+        process = await self._take()
         try:
             yield process
         finally:
-            ending = asyncio.ensure_future(process.kill())
-            self._ending.add(ending)
-            ending.add_done_callback(self._ending.discard)
+            self._kill(process)
+
+    async def _take(self) -> Process:
+        self._prepare()
+        starting = self._ready.popleft()
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            self._ready.appendleft(starting)
+            raise
+
+    def _kill(self, process: Process) -> None:
+        ending = asyncio.ensure_future(process.kill())
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
 
     def _prepare(self) -> None:
         self._ready.append(asyncio.ensure_future(Process.start(self._blueprint)))
