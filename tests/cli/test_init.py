@@ -296,3 +296,16 @@ def test_a_bad_row_is_told_with_what_a_recipe_can_say_of_it(tmp_path, evolute_co
     assert "seeds.jsonl, line 2: 'instruction' is a number, not" in told.stderr
     assert ": mend it, or write `skip_bad: true` under `seeds`" in told.stderr
     assert "--skip-bad" not in told.stderr
+
+
+def test_programming_tasks_evolve_as_the_wizardcoder_recipe_has_it(tmp_path, evolute_command):
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "a.py").write_text("def f(x):\n    y = x + 1\n    z = y * 2\n    return z\n")
+    (tmp_path / "tasks.txt").write_text("Write a Python function that adds.\n")
+    flags = ("--base-url", "http://localhost:9/v1", "--model", "m", "--yes")
+    for name, more in (("code:pkg", ()), ("tasks.txt", ("--code",))):
+        told = evolute_command("init", name, *flags, *more, "--out", f"{name[:4]}.yaml", cwd=tmp_path)
+        assert told.returncode == 0, told.stderr
+        evolve = resolve(yaml.safe_load((tmp_path / f"{name[:4]}.yaml").read_text()), "").evolve
+        assert (evolve.families, evolve.judge, evolve.rounds) == (("code",), False, 3)
+    assert "tasks: 1 Python" in evolute_command("init", "code:pkg", *flags, "--out", "x.yaml", cwd=tmp_path).stderr

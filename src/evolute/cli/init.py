@@ -27,6 +27,7 @@ from evolute.pipeline.starting import (
 )
 from evolute.pipeline.validating import validate
 from evolute.recipe import ModelSpec, Price, resolve
+from evolute.seeds.sources import places
 from evolute.text import printable
 
 T = TypeVar("T")
@@ -51,6 +52,9 @@ def init(
     column: Annotated[str | None, Parameter(help="The column with the instruction.")] = None,
     limit: Annotated[int | None, Parameter(help="Only the first N seeds.")] = None,
     rounds: Annotated[int | None, Parameter(help="Rounds of evolution.")] = None,
+    code: Annotated[
+        bool, Parameter(negative="", help="The seeds are programming tasks (as those of code:FOLDER always are).")
+    ] = False,
     run: Annotated[str | None, Parameter(help="The run's folder. Default: runs/ and the seeds' name.")] = None,
     out: Annotated[Path, Parameter(help="The recipe to write.")] = Path("recipe.yaml"),
     yes: Annotated[bool, Parameter(negative="", help="Ask nothing: take the default of what no flag says.")] = False,
@@ -59,7 +63,7 @@ def init(
     """Write a commented recipe for your seeds and endpoint, after a few questions or from flags.
 
     Args:
-        file: The seeds: a file, a folder, or a dataset on the hub (OWNER/NAME).
+        file: The seeds: a file, a folder, a dataset on the hub (OWNER/NAME), or your own code (code:FOLDER).
     """
     if out.exists() and not force:
         raise InputError(f"{out} is there already: give another name with --out, or --force to replace it")
@@ -67,17 +71,18 @@ def init(
     if limit is not None and limit < 1:
         raise InputError(f"--limit must be at least 1, got {limit!r}")
     seeds, column = _seeds(file, column, asks)
+    code = code or next(places(seeds)).code
     spec = _spec(base_url, model, api, api_key_env, asks, yes)
     given = _price(price, "--price") if price is not None else None
     if given is None and asks and unit_price(spec) is None:
         given = _ask("Price in US dollars per million tokens, in and out (0.4,1.6; empty: unknown)", "", _maybe_price)
     if rounds is None:
-        rounds = default_rounds(spec.api)
+        rounds = default_rounds(spec.api, code=code)
         rounds = _ask("Rounds of evolution", str(rounds), _rounds) if asks else rounds
     else:
         rounds = _rounds(str(rounds), "--rounds")
     run = _run(run, default_run(seeds), asks)
-    write_start(Start(seeds, spec, rounds, run, given, column, limit), out, force=force)
+    write_start(Start(seeds, spec, rounds, run, given, column, limit, code), out, force=force)
     say(f"{out} is written. Look at it, and at what it would do: evolute recipe validate {out}")
     for lacking in validate(out).missing:
         say(f"still missing: {lacking}")

@@ -43,7 +43,8 @@ class Start:
     """What a first recipe is made of.
 
     `run` is the run's folder; without a `price` the price table is asked; `column` holds the instruction, where it is
-    not found by its name; of the seeds, only the first `limit` are taken.
+    not found by its name; of the seeds, only the first `limit` are taken. With `code` the seeds are programming tasks,
+    and evolve as the recipe `wizardcoder` has it.
     """
 
     seeds: str
@@ -53,6 +54,7 @@ class Start:
     price: Price | None = None
     column: str | None = None
     limit: int | None = None
+    code: bool = False
 
 
 class NoColumn(SeedError):
@@ -121,9 +123,10 @@ def offered_models(spec: ModelSpec, say: Callable[[str], None] = lambda remark: 
     return []
 
 
-def default_rounds(api: str) -> int:
-    """The paper's number; fewer for the embedded model."""
-    return int(load("tiny")["evolve"]["rounds"]) if api == "embedded" else Recipe().evolve.rounds
+def default_rounds(api: str, *, code: bool = False) -> int:
+    """The number of the paper that the operations are from; fewer for the embedded model."""
+    name = "tiny" if api == "embedded" else "wizardcoder" if code else "wizardlm"
+    return int(load(name)["evolve"]["rounds"])
 
 
 def default_run(seeds: str) -> str:
@@ -257,14 +260,19 @@ def _price(start: Start) -> list[str]:
 def _evolve(start: Start) -> str:
     lines = [
         "evolve:",
-        "  # How often each instruction is rewritten (the paper: 4). With a higher number later, the run goes on and",
-        "  # pays only for the new rounds.",
+        f"  # How often each instruction is rewritten (the paper: {default_rounds('', code=start.code)}). With a higher",
+        "  # number later, the run goes on and pays only for the new rounds.",
         f"  rounds: {_yaml(start.rounds)}",
     ]
+    if start.code:
+        lines += [
+            "  # The operations of Code Evol-Instruct (WizardCoder), for programming tasks.",
+            f"  families: [{', '.join(load('wizardcoder')['evolve']['families'])}]",
+        ]
     if start.model.api != "embedded":
         lines += [
             "  # Ask the model whether a rewritten instruction says more than the one before: a short call for each.",
-            f"  judge: {_yaml(Recipe().evolve.judge)}",
+            f"  judge: {_yaml(load('wizardcoder' if start.code else 'wizardlm')['evolve']['judge'])}",
             "  # Which instructions are answered: every one that is kept, only the last of each seed, or never.",
             f"  respond: {_yaml(Recipe().evolve.respond)}",
         ]
