@@ -45,6 +45,27 @@ app.command("evolute.cli.merge:merge", help="Make one run of several.", sort_key
 app.command("evolute.cli.runs:verify", help="Check every invariant of a run.", sort_key=12)
 app.command("evolute.cli.runs:replay", help="Rebuild the dataset with the network off, and compare.", sort_key=13)
 
+evaluate = App(
+    sort_key=14,
+    name="evaluate",
+    help="""Benchmarks, on a model or on a file of what one wrote.
+
+    evolute evaluate humaneval --samples samples.jsonl --data HumanEval.jsonl.gz
+    evolute evaluate mbpp-plus --model my-model --base-url http://localhost:8000/v1 --out runs/mbpp
+
+    The code that models write runs in a sandbox. With --out FOLDER answers and
+    executions are recorded: the same command goes on where it was stopped.""",
+    help_format="plaintext",
+)
+for _name, _about in (
+    ("humaneval", "164 Python functions to complete from signature and docstring (Chen et al. 2021)."),
+    ("humaneval_plus", "HumanEval with EvalPlus's inputs, 80 times as many (Liu et al. 2023)."),
+    ("mbpp", "500 short Python tasks with three tests each (Austin et al. 2021)."),
+    ("mbpp_plus", "378 of MBPP's tasks with EvalPlus's inputs, 35 times as many (Liu et al. 2023)."),
+):
+    evaluate.command(f"evolute.cli.evaluate:{_name}", name=_name.replace("_", "-"), help=_about)
+app.command(evaluate)
+
 operations = App(sort_key=20, name="operations", help="The ways to rewrite an instruction.", help_format="plaintext")
 operations.command("evolute.cli.operations:list_operations", name="list", help="All operations.")
 operations.command("evolute.cli.operations:show", name="show", help="One operation's file and prompt.")
