@@ -155,13 +155,18 @@ def _belongs(problem: Problem, benchmark: str) -> bool:
     return problem.id.startswith(family) and not (plain and problem.compared)
 
 
-def rows_of(path: Path) -> Iterator[tuple[str, Any]]:
+def rows_of(path: Path, *, whole: bool = False) -> Iterator[tuple[str, Any]]:
     """The rows of a .jsonl, .jsonl.gz or .json file, each with where it is (`FILE, line 3`, `FILE, item 3`).
+
+    `whole` gives one row, which is the document that the file is.
 
     Raises:
         InputError: the file is missing, unreadable, not UTF-8, or broken; the message names the line.
     """
     text = _text(path)
+    if whole:
+        yield str(path), _parsed(text, str(path))
+        return
     if path.name.removesuffix(".gz").endswith(".json"):
         rows = _parsed(text, f"{path}")
         if not isinstance(rows, list):

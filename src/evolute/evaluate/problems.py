@@ -181,6 +181,7 @@ def _plus(take: _Fields) -> Problem:
         entry_point=entry,
         canonical_solution=take.text("canonical_solution"),
         text="\n".join(line for line in lines if not line.startswith("assert ")),
+        setup="" if family == "Mbpp" else _before(prompt, entry),
         calls=(entry,),
         examples=tuple(line for line in lines if line.startswith("assert ")),
         base=tuple(base),

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
+from evolute.evaluate.comparing import first_wrong, to_call
 from evolute.evaluate.limits import (
     INPUT_FACTOR,
     INPUT_SECONDS,
@@ -24,7 +25,6 @@ from evolute.evaluate.limits import (
     calling,
     machine_factor,
 )
-from evolute.evaluate.oracles import NOT_NONE, Oracle
 from evolute.evaluate.problems import Problem, ProblemSet
 from evolute.evaluate.results import KS, Reference, Result, Results, Verdict
 from evolute.evaluate.samples import SampleSet
@@ -191,12 +191,14 @@ class _Scorer:
             if ran.outcome is Outcome.PASSED:
                 break
         passed = ran.outcome is Outcome.PASSED
-        return _Measured(Reference(problem.id, ran.outcome, ran.detail, ran.seconds, together=together and passed))
+        return _Measured(
+            Reference(problem.id, ran.outcome.value, ran.detail, ran.seconds, together=together and passed)
+        )
 
     async def _measure_outputs(self, problem: Problem, factor: float) -> _Measured:
         inputs = [*problem.base, *problem.plus]
         limits = replace(LIMITS, seconds=TASK_SECONDS * factor)
-        program, function = _callable(problem, problem.reference)
+        program, function = to_call(problem, problem.reference)
         async with calling(self._sandbox, program, function, inputs, limits=limits) as calls:
             returned = tuple([one async for one in calls])
         wrong = next((one for one in returned if one.outcome is not Outcome.PASSED), None)
@@ -204,7 +206,7 @@ class _Scorer:
             wrong = Returned(Outcome.CRASHED, None, f"only {len(returned)} of {len(inputs)} calls returned", 0.0)
         outcome, detail = (wrong.outcome, wrong.detail) if wrong else (Outcome.PASSED, "")
         seconds = sum(one.seconds for one in returned)
-        return _Measured(Reference(problem.id, outcome, detail, seconds), returned)
+        return _Measured(Reference(problem.id, outcome.value, detail, seconds), returned)
 
     async def _tested(self, problem: Problem, program: str, measured: _Measured, factor: float) -> Verdict:
         """By the task's own tests."""
@@ -216,75 +218,36 @@ class _Scorer:
         ran = await self._sandbox.test(
             program, problem.tests, calls=problem.calls, setup=problem.setup, limits=limits, together=said.together
         )
-        return Verdict(ran.outcome, ran.detail, ran.seconds, together=said.together)
+        return Verdict(ran.outcome.value, ran.detail, ran.seconds, together=said.together)
 
     async def _compared(self, problem: Problem, program: str, measured: _Measured, factor: float) -> Verdict:
         """By its outputs for the base and the plus inputs, up to the first wrong one."""
         inputs, expected = [*problem.base, *problem.plus], measured.returned
         if measured.said.outcome != Outcome.PASSED:
             detail = f"the canonical solution does not run: {measured.said.detail}"
-            return Verdict(Outcome.ERROR, detail, base=False, plus=False)
+            return Verdict("error", detail, base=False, plus=False)
         room = [max(INPUT_SECONDS * factor, INPUT_FACTOR * one.seconds) for one in expected]
         parts = (room[: len(problem.base)], room[len(problem.base) :])
-        whole = sum(min(TASK_SECONDS * factor, sum(part)) + 1 for part in parts)
+        limits = replace(LIMITS, seconds=sum(min(TASK_SECONDS * factor, sum(part)) + 1 for part in parts))
         began = perf_counter()
-        wrong = await self._first_wrong(problem, program, expected, room, whole)
-        seconds = perf_counter() - began
+        if program == problem.reference:  # it has just been run
+            wrong = await first_wrong(problem, _again(expected), expected)
+            seconds = measured.said.seconds
+        else:
+            source, function = to_call(problem, program)
+            async with calling(self._sandbox, source, function, inputs, limits=limits, seconds=room) as calls:
+                wrong = await first_wrong(problem, calls, expected)
+            seconds = perf_counter() - began
         if wrong is None:
-            return Verdict(Outcome.PASSED, "", seconds, base=True, plus=True)
+            return Verdict("passed", "", seconds, base=True, plus=True)
         index, outcome, detail = wrong
         base = index >= len(problem.base)
         place = ("plus", index - len(problem.base)) if base else ("base", index)
         if index >= len(inputs):
             place = ("", -1)
-        return Verdict(outcome, detail, seconds, base=base, plus=False, wrong=place)
-
-    async def _first_wrong(
-        self, problem: Problem, program: str, expected: Sequence[Returned], room: Sequence[float], whole: float
-    ) -> tuple[int, Outcome, str] | None:
-        """The index of the first wrong call, how it ended, and what was wrong with it."""
-        inputs = [*problem.base, *problem.plus]
-        family = problem.id.partition("/")[0]
-        oracle, checked = Oracle(family, problem.entry_point, problem.atol), 0
-        source, function = _callable(problem, program)
-        limits = replace(LIMITS, seconds=whole)
-        async with calling(self._sandbox, source, function, inputs, limits=limits, seconds=room) as calls:
-            async for one in calls:
-                if checked == len(problem.base):
-                    oracle = Oracle(family, problem.entry_point, problem.atol)
-                if one.outcome is not Outcome.PASSED:
-                    return checked, one.outcome, one.detail
-                if not oracle.right(inputs[checked], expected[checked].value, one.value):
-                    return checked, Outcome.FAILED, _difference(problem, checked, one.value, expected[checked].value)
-                checked += 1
-        return None if checked == len(inputs) else (checked, Outcome.CRASHED, "it ended before its last call")
+        return Verdict(outcome.value, detail, seconds, base=base, plus=False, wrong=place)
 
 
-def _callable(problem: Problem, program: str) -> tuple[str, str]:
-    """The program and the name of the function to call in it.
-
-    Outputs that cannot leave their process, and of which only the presence counts, become a bool there.
-    """
-    entry = problem.entry_point
-    if entry not in NOT_NONE or not problem.id.startswith("Mbpp/"):
-        return program, entry
-    name = f"_{entry}_returned"
-    return (
-        f"{program}\n\ndef {name}(*arguments):\n    value = {entry}(*arguments)\n"
-        f"    return value if isinstance(value, bool) else value is not None\n",
-        name,
-    )
-
-
-def _difference(problem: Problem, index: int, output: object, expected: object) -> str:
-    inputs = [*problem.base, *problem.plus]
-    arguments = ", ".join(_brief(one) for one in inputs[index])
-    return f"{problem.entry_point}({arguments}) returned {_brief(output)}, expected {_brief(expected)}"[:1000]
-
-
-def _brief(value: object) -> str:
-    try:
-        said = repr(value)
-    except ValueError:  # an integer of more digits than Python shows
-        return f"a {type(value).__name__} of thousands of digits"
-    return said if len(said) <= 200 else f"{said[:200]}…"
+async def _again(returned: Sequence[Returned]) -> AsyncIterator[Returned]:
+    for one in returned:
+        yield one
