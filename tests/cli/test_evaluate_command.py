@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections import Counter
 
@@ -138,37 +139,50 @@ def test_the_unsafe_mode_warns_loudly(evolute_command, data, samples):
 
 
 class Trap:
-    """A server's rule that solves, counts what is asked, and kills a process at the n-th request."""
+    """A server's rule that solves, counts what is asked, and signals a process at the n-th request."""
 
-    def __init__(self, at):
-        self.paid, self.at, self.process = Counter(), at, None
+    def __init__(self, at, signal):
+        self.paid, self.at, self.signal, self.process = Counter(), at, signal, None
 
     def __call__(self, body):
         said = body["messages"][-1]["content"]
         self.paid[said] += 1
         if self.process is not None and self.paid.total() == self.at:
-            self.process.kill()
+            self.process.send_signal(self.signal)
         number = said.partition("def add_")[2].partition("(")[0]
         return f"```python\ndef add_{number}(a):\n    return a + {number}\n```"
 
 
-@pytest.mark.parametrize("at", [2, 11, 23])
-async def test_killed_while_it_asks_it_goes_on(sandbox, data, tmp_path, at):
-    trap = Trap(at)
+async def stopped_and_resumed(trap, data, out):
+    """The statuses of both, and what the second says as JSON."""
     async with LoopbackServer(trap, latency=0.02) as server:
         command = (
-            sys.executable, "-m", "evolute", "evaluate", "humaneval", "--data", str(data), "--out",
-            str(tmp_path / "out"), "--base-url", server.base_url, "--model", "m", "--json",
-            "--concurrency", str(IN_FLIGHT),
+            sys.executable, "-m", "evolute", "evaluate", "humaneval", "--data", str(data), "--out", str(out),
+            "--base-url", server.base_url, "--model", "m", "--json", "--concurrency", str(IN_FLIGHT),
         )  # fmt: skip
         pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
         trap.process = await asyncio.create_subprocess_exec(*command, **pipes)
         await trap.process.communicate()
-        assert trap.process.returncode == -9
-        trap.process = None
+        first, trap.process = trap.process.returncode, None
         again = await asyncio.create_subprocess_exec(*command, **pipes)
         told, warned = await again.communicate()
     assert again.returncode == 0, warned
-    said = json.loads(told)
+    return first, json.loads(told)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [2, 11, 23])
+async def test_killed_while_it_asks_it_goes_on(sandbox, data, tmp_path, at):
+    trap = Trap(at, signal.SIGKILL)
+    status, said = await stopped_and_resumed(trap, data, tmp_path / "out")
+    assert status == -9
     assert (said["passed"], said["total"], said["calls"]) == (TASKS, TASKS, TASKS)
     assert trap.paid.total() - TASKS <= IN_FLIGHT, "more was paid twice than was in flight"
+
+
+@pytest.mark.slow
+async def test_interrupted_it_ends_what_is_in_flight_and_pays_nothing_twice(sandbox, data, tmp_path):
+    trap = Trap(9, signal.SIGINT)
+    status, said = await stopped_and_resumed(trap, data, tmp_path / "out")
+    assert status == 130
+    assert (said["passed"], said["calls"], trap.paid.total()) == (TASKS, TASKS, TASKS)

@@ -139,6 +139,29 @@ async def test_what_it_writes_scores_the_same_as_a_file(evaluating, tmp_path):
         assert scored.folder is None
 
 
+async def test_results_are_written_as_others_write_them(evaluating):
+    async with LoopbackServer(solved) as server:
+        await evaluating(server)
+    rows = [json.loads(line) for line in (evaluating.out / "samples.jsonl_results.jsonl").read_text().splitlines()]
+    assert [row["passed"] for row in rows] == [True, False, True, True]
+    assert rows[0]["result"] == "passed"
+    assert rows[1]["result"].startswith("failed: ")
+
+
+async def test_what_was_run_is_not_run_again(evaluating):
+    async with LoopbackServer(solved) as server:
+        await evaluating(server, limit=2)
+        more = await evaluating(server, limit=4)
+    assert [result.recalled for result in more.results.results] == [True, True, False, False]
+
+
+async def test_inside_a_running_loop(evaluating, tmp_path):
+    """As a notebook calls it."""
+    samples = tmp_path / "samples.jsonl"
+    samples.write_text(json.dumps({"task_id": 1, "solution": "def double(number):\n    return number + number\n"}))
+    assert evaluate_code("humaneval", samples, data=evaluating.data, workers=1).results.passed == 1
+
+
 async def test_more_answers_cost_only_the_new_ones(evaluating):
     async with LoopbackServer(solved) as server:
         first = await evaluating(server, n=2)

