@@ -284,3 +284,14 @@ def test_any_text_comes_back_as_it_went(tmp_path_factory, given_rows, format, ar
             before = [one.system] * bool(one.system) + [turn.content for turn in one.history]
             assert said[: len(before)] == before
             assert len(said) == len(before) + 1 + (one.response is not None)
+
+
+def test_verified_rows_say_so_with_their_tests(tmp_path):
+    tests = "assert add(2, 3) == 5"
+    rows = [row(verified=True, tests=tests), row(verified=False, tests=tests), row()]
+    lines = written(rows, "messages", tmp_path / "x.jsonl", verification=True)
+    assert [(line["verified"], line["tests"]) for line in lines] == [(True, tests), (False, tests), (False, "")]
+    parquet = pytest.importorskip("pyarrow.parquet")
+    export(rows, "parquet", tmp_path / "x.parquet", verification=True)
+    assert parquet.read_table(tmp_path / "x.parquet").column("verified").to_pylist() == [True, False, False]
+    assert "verified" not in written(rows, "messages", tmp_path / "y.jsonl")[0]

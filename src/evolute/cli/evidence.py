@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
+import orjson
 from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
@@ -20,6 +21,7 @@ from evolute.records import Row
 from evolute.report.selected import PRIVATE_STEP
 from evolute.report.withheld import NOT_SHOWN, PRIVATE, withheld
 from evolute.text import printable
+from evolute.verify import in_words
 
 _EVIDENCE = 1_000  # characters of an example's evidence: two texts that overlap, say
 
@@ -51,7 +53,7 @@ def show_reason(reader: Reader, reason: str, count: int, console: Console) -> No
         evolved[why] += dropped
     del evolved[""]
     found = [(verb, finding) for verb, finding in decisions.all() if finding.reason == reason]
-    if not found and not evolved[reason]:
+    if not found and not evolved[reason] and not reader.verifications()[reason]:
         raise InputError(_unknown(reader, reason, decisions, evolved))
     if found:
         console.print(Text(f"{reason}: {len(found):,} rows dropped or flagged by the selection", style="bold"))
@@ -63,7 +65,12 @@ def show_reason(reader: Reader, reason: str, count: int, console: Console) -> No
     if evolved[reason]:
         console.print(Text(f"{reason}: {evolved[reason]:,} candidates dropped by the evolution", style="bold"))
         for candidate in islice((row for row in reader.candidates() if row.reason == reason), count):
-            console.print(_candidate(reader, candidate))
+            console.print(_candidate(reader, candidate, "dropped"))
+    if (unverified := reader.verifications()[reason] - evolved[reason]) > 0:
+        console.print(Text(f"{reason}: {unverified:,} rows kept, and not verified", style="bold"))
+        kept = (row for row in reader.candidates() if not row.reason and _unverified(row) == reason)
+        for candidate in islice(kept, count):
+            console.print(_candidate(reader, candidate, "kept"))
 
 
 def show_decisions(reader: Reader, root: bytes, console: Console) -> None:
@@ -155,9 +162,14 @@ def _texts(row: Row, kinds: str | None) -> list[tuple[str, str]]:
     return texts_of(row.asked, row.response)
 
 
-def _candidate(reader: Reader, row: CandidateRow) -> Tree:
+def _unverified(row: CandidateRow) -> str:
+    """Why its answer is not verified; empty where it is, or where that was not looked for."""
+    return str(orjson.loads(row.verification)["reason"]) if row.verification else ""
+
+
+def _candidate(reader: Reader, row: CandidateRow, verb: str) -> Tree:
     name = instruction_name(row.id) if row.round else seed_name(row.id)
-    heading = f"{short(name)} · {row.operation or 'seed'} · round {row.round} · dropped"
+    heading = f"{short(name)} · {row.operation or 'seed'} · round {row.round} · {verb}"
     if row.reason in PRIVATE:
         return Tree(Block("✗", "x", "red", heading, [("", NOT_SHOWN)]))
     answer = reader.call(row.respond_call) if row.respond_call else None
@@ -165,10 +177,11 @@ def _candidate(reader: Reader, row: CandidateRow) -> Tree:
     if not row.round:
         _, seed = next(reader.seeds(row.seed - 1, count=1))
         instruction = seed.text
-    texts = texts_of(instruction, answer.completion.text if answer else None)
+    texts = texts_of(instruction, answer.completion.text if answer else None, in_words(row.verification))
     if row.evidence:
         texts.append(("evidence: ", evidence_in_words(row.evidence, _EVIDENCE)))
-    return Tree(Block("✗", "x", "red", heading, texts))
+    mark = ("✗", "x", "red") if row.reason else ("✓", "+", "green")
+    return Tree(Block(*mark, heading, texts))
 
 
 def _unknown(reader: Reader, reason: str, decisions: _Decisions, evolved: Counter[str]) -> str:

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 from cyclopts import Parameter
 
 from evolute.cli.evidence import show_decisions, show_reason
@@ -21,6 +22,7 @@ from evolute.ledger.lock import describe, holder
 from evolute.ledger.rows import instruction_name, seed_name
 from evolute.pipeline import checking, reading
 from evolute.pipeline.summary import Summary, run_recipe
+from evolute.verify import in_words
 
 
 def status(run: Path, /, *, json: Json = False) -> None:
@@ -109,12 +111,14 @@ def _view(reader: Reader, position: int, again: Walk | None) -> LineageView:
         response=answer or seed.response,
         nodes=[_node(reader, row, seed.id, again) for row in rows if row.round],
         reason=root.reason if root else "",
+        verification=in_words(root.verification) if root else "",
     )
 
 
 def _node(reader: Reader, row: CandidateRow, root: bytes, again: Walk | None) -> NodeView:
     prompts = []
-    for key in (row.evolve_call, row.judge_call, row.respond_call):
+    verifying = orjson.loads(row.verification)["calls"] if row.verification else ()
+    for key in (row.evolve_call, row.judge_call, row.respond_call, *map(bytes.fromhex, verifying)):
         request = again.asked.get(key) if again and key else None
         if request is not None:
             text = "\n".join(f"[{message.role}] {message.content}" for message in request.messages)
@@ -133,6 +137,7 @@ def _node(reader: Reader, row: CandidateRow, root: bytes, again: Walk | None) ->
         evidence=row.evidence,
         response=_response(reader, row),
         prompts=prompts,
+        verification=in_words(row.verification),
     )
 
 

@@ -118,6 +118,9 @@ def _show_verdicts(console: Console, summary: Summary) -> None:
     if summary.seeds_dropped:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary.seeds_dropped.items())
         console.print(f"seeds without a usable response, so not in the dataset: {reasons}")
+    if tried := summary.verified + sum(summary.unverified.values()):
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary.unverified.items())
+        console.print(f"verified {summary.verified:,} of {tried:,} answers" + (f"; not: {reasons}" if reasons else ""))
     table = Table(box=None, pad_edge=False)
     for heading in ("operation", "kept", "dropped", "tokens", "cost", "cost per kept"):
         table.add_column(heading, justify="left" if heading == "operation" else "right")

@@ -23,7 +23,8 @@ _EVIDENCE_CHARACTERS = 160
 class NodeView:
     """One candidate of a lineage. `kept` is None while it is pending; `evidence` is the verdict's JSON, or empty.
 
-    `prompts` are what was sent for it and what came back, each with a title.
+    `verification` says in words how its answer was verified. `prompts` are what was sent for it and what came back,
+    each with a title.
     """
 
     id: str
@@ -37,6 +38,7 @@ class NodeView:
     evidence: str
     response: str | None
     prompts: list[tuple[str, str]]
+    verification: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class LineageView:
     nodes: list[NodeView]
     reason: str = ""
     """Why the seed itself is not in the dataset: its response was dropped."""
+    verification: str = ""
+    """How the seed's own answer was verified, in words."""
 
 
 _MARKS = {True: ("✓", "+", "green"), False: ("✗", "x", "red"), None: ("…", "?", "yellow")}
@@ -65,11 +69,12 @@ def draw_lineage(lineage: LineageView, *, prompts: bool = False) -> Tree:
     head = f"seed {_named(lineage.seed_id, prompts)} · {PurePath(lineage.source).name}:{lineage.line}"
     if lineage.reason:
         head += f" · not in the dataset: {lineage.reason}"
-    tree = Tree(Block("●", "*", "bold", head, texts_of(lineage.instruction, lineage.response), whole=prompts))
+    texts = texts_of(lineage.instruction, lineage.response, lineage.verification)
+    tree = Tree(Block("●", "*", "bold", head, texts, whole=prompts))
     branches = {lineage.seed_id: tree}
     for node in lineage.nodes:
         mark, plain, colour = _MARKS[node.kept]
-        texts = texts_of(node.instruction, node.response)
+        texts = texts_of(node.instruction, node.response, node.verification)
         block = Block(mark, plain, colour, _heading(node, prompts), texts, whole=prompts, faded=node.kept is False)
         branch = branches.get(node.parent, tree).add(block)
         branches[node.id] = branch
@@ -117,9 +122,10 @@ def _plain(value: object) -> str:
     return str(value) if isinstance(value, str | int) else orjson.dumps(value).decode()
 
 
-def texts_of(instruction: str | None, response: str | None) -> list[tuple[str, str]]:
-    """An instruction and its response, each with its mark; what is missing is left out."""
-    return [(mark, text) for mark, text in (("", instruction), ("→ ", response)) if text is not None]
+def texts_of(instruction: str | None, response: str | None, verification: str = "") -> list[tuple[str, str]]:
+    """An instruction, its response and how that was verified, each with its mark; what is missing is left out."""
+    said = (("", instruction), ("→ ", response), ("= ", verification or None))
+    return [(mark, text) for mark, text in said if text is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,19 +42,28 @@ __all__ = [
 ]
 
 
-def export(rows: Iterable[Row], format: Format, out: Path, *, lineage: bool = True, reasoning: bool = False) -> int:
+def export(
+    rows: Iterable[Row],
+    format: Format,
+    out: Path,
+    *,
+    lineage: bool = True,
+    reasoning: bool = False,
+    verification: bool = False,
+) -> int:
     """Write `rows`, in their order, to the file `out`, replacing what is there; returns how many were written.
 
     The name of `out` says what it is: `.json` an array, `.jsonl` or `.ndjson` one object a line (`.gz` may follow
     either), `.parquet`. `lineage` adds the columns that say how a row came to be; `reasoning` the responder's
-    reasoning. A row without a response has an empty `output` in Alpaca, no answering turn in a conversation, and a
-    `response` or `completion` that is null in Parquet and empty elsewhere.
+    reasoning; `verification` whether the response is verified, and by which tests. A row without a response has an
+    empty `output` in Alpaca, no answering turn in a conversation, and a `response` or `completion` that is null in
+    Parquet and empty elsewhere.
 
     Raises:
         InputError: unknown format, a suffix that no container has, or a place that cannot be written.
         MissingExtra: Parquet without pyarrow.
     """
-    shape = _row_shape(format, lineage, reasoning)
+    shape = _row_shape(format, lineage, reasoning, verification)
     return _write_file(rows, shape, _container(format, out), out)
 
 
@@ -70,6 +79,7 @@ def export_folder(
     seed: int = 0,
     lineage: bool = True,
     reasoning: bool = False,
+    verification: bool = False,
     facts: CardFacts | None = None,
     figures: Sequence[Path] = (),
 ) -> dict[str, int]:
@@ -91,6 +101,7 @@ def export_folder(
         seed: another seed holds out others.
         lineage: include where each row comes from.
         reasoning: include the responder's reasoning.
+        verification: include whether the response is verified, and its tests.
         facts: what the card tells beside the files.
         figures: PNG files to put into the folder and onto the card.
 
@@ -103,7 +114,7 @@ def export_folder(
     """
     return write_folder(
         rows,
-        _row_shape(format, lineage, reasoning),
+        _row_shape(format, lineage, reasoning, verification),
         lambda row: group(row, seed),
         out,
         Layout("parquet" if format == "parquet" else container, shards, rows_per_shard, validation),
@@ -164,7 +175,9 @@ def is_folder(out: Path, *, several: bool = False) -> bool:
     return False
 
 
-def features(format: Format | PreferenceFormat, *, lineage: bool = True, reasoning: bool = False) -> Any:  # noqa: ANN401
+def features(
+    format: Format | PreferenceFormat, *, lineage: bool = True, reasoning: bool = False, verification: bool = False
+) -> Any:  # noqa: ANN401
     """The columns of a format as `datasets.Features`, for `load_dataset(..., features=...)` on a file of JSON.
 
     Without it `load_dataset` guesses them from the first ten megabytes. Parquet and exported folders need no help.
@@ -176,7 +189,7 @@ def features(format: Format | PreferenceFormat, *, lineage: bool = True, reasoni
     if format in get_args(PreferenceFormat):
         columns = preference_shape(format, lineage=lineage).columns
     else:
-        columns = _row_shape(format, lineage, reasoning).columns
+        columns = _row_shape(format, lineage, reasoning, verification).columns
     try:
         from datasets import Features
     except ImportError:
@@ -193,9 +206,10 @@ def _write_file(items: Iterable[T], shape: Shape[T], kept_in: Container, out: Pa
     return count
 
 
-def _row_shape(format: str, lineage: bool, reasoning: bool) -> Shape[Row]:
+def _row_shape(format: str, lineage: bool, reasoning: bool, verification: bool) -> Shape[Row]:
     name = _known(format, Format)
-    return row_shape("rows" if name == "parquet" else name, lineage=lineage, reasoning=reasoning)
+    shape = "rows" if name == "parquet" else name
+    return row_shape(shape, lineage=lineage, reasoning=reasoning, verification=verification)
 
 
 def _known(format: str, formats: Any) -> str:  # noqa: ANN401 - a Literal is no type of its own

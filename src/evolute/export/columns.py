@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from evolute.errors import MissingExtra
 
-Kind = Literal["string", "int64", "float64", "messages", "turns", "pairs"]
+Kind = Literal["string", "bool", "int64", "float64", "messages", "turns", "pairs"]
 """A column's type: a plain one; a list of turns, with `role` and `content` or with `from` and `value`; or a list of
 pairs of texts."""
 
@@ -26,7 +26,7 @@ def arrow_schema(columns: Columns) -> Any:  # noqa: ANN401 - pyarrow has no type
         import pyarrow as pa
     except ImportError:
         raise MissingExtra("Parquet", "parquet") from None
-    plain = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
+    plain = {"string": pa.string(), "bool": pa.bool_(), "int64": pa.int64(), "float64": pa.float64()}
     nested = {kind: pa.list_(pa.struct([(name, pa.string()) for name in names])) for kind, names in _TURN.items()}
     types = plain | nested | {"pairs": pa.list_(pa.list_(pa.string()))}
     return pa.schema([(name, types[kind]) for name, kind in columns.items()])

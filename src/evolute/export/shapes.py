@@ -89,21 +89,32 @@ LINEAGE: dict[str, Kind] = {
 }
 
 
+VERIFICATION: dict[str, Kind] = {"verified": "bool", "tests": "string"}
+
+
 def lineage_columns(row: Row) -> dict[str, Any]:
     """How a row came to be: where it stands in its lineage, the models asked, and the seed's file and line."""
     return {name: "kept" if name == "verdict" else getattr(row, name) for name in LINEAGE}
 
 
-def row_shape(name: str, *, lineage: bool, reasoning: bool) -> Shape[Row]:
+def verification_columns(row: Row) -> dict[str, Any]:
+    """Whether the response is verified, which one that nobody tried to verify is not; and its tests, if it has any."""
+    return {"verified": bool(row.verified), "tests": row.tests}
+
+
+def row_shape(name: str, *, lineage: bool, reasoning: bool, verification: bool = False) -> Shape[Row]:
     """The shape of that name, with the optional columns."""
     shape = SHAPES[name]
     more: dict[str, Kind] = {"reasoning": "string"} if reasoning else {}
+    more |= VERIFICATION if verification else {}
+    more |= LINEAGE if lineage else {}
 
     def record(row: Row) -> dict[str, Any]:
-        thought = {"reasoning": row.reasoning} if reasoning else {}
-        return shape.record(row) | thought | (lineage_columns(row) if lineage else {})
+        columns = shape.record(row) | ({"reasoning": row.reasoning} if reasoning else {})
+        columns |= verification_columns(row) if verification else {}
+        return columns | (lineage_columns(row) if lineage else {})
 
-    return Shape({**shape.columns, **more, **(LINEAGE if lineage else {})}, record)
+    return Shape({**shape.columns, **more}, record)
 
 
 def asked(row: Row) -> Iterable[Message]:

@@ -18,6 +18,8 @@ from evolute.ledger.schema import MIGRATIONS, check_version
 from evolute.records import Completion, Failure, Message, Row, Seed, Usage
 
 LEDGER = "ledger.db"
+ROUNDS = "rounds"
+"""The remark about how far an evolution with a barrier between rounds has come (`evolute.ledger.rounds`)."""
 
 
 _SEED = "s.position, s.instruction, s.input, s.response, s.system, s.history, o.path, s.line"
@@ -184,6 +186,17 @@ class Reader:
             }
         )
 
+    def verifications(self) -> Counter[str]:
+        """How many answers were verified (the empty reason), and how many were not, by reason."""
+        return Counter(
+            dict(
+                self.select(
+                    """SELECT json_extract(verification, '$.reason'), count(*) FROM candidates
+                    WHERE verification IS NOT NULL GROUP BY 1"""
+                )
+            )
+        )
+
     def operation_usage(self) -> list[tuple[Any, ...]]:
         """Per operation and model: (operation, model, prompt, completion and cached tokens, seconds of latency)."""
         return [
@@ -255,16 +268,24 @@ class Reader:
             return str(text)
         return None
 
-    def dataset(self, *, seeds: bool = True) -> Iterator[Row]:
+    def last_round(self) -> int | None:
+        """The round that the dataset ends with, later ones being rolled back (Evol Stop); None: it has them all."""
+        text = self.meta(ROUNDS)
+        return None if text is None else orjson.loads(text)["last"]
+
+    def dataset(self, *, seeds: bool = True, up_to: int | None = None) -> Iterator[Row]:
         """The kept rows in seed order, round by round. Rows that the recipe wants answered and are not, are left out.
 
         Args:
             seeds: include the seeds themselves (round 0).
+            up_to: leave out later rounds; those that were rolled back are left out anyway.
         """
         answered = self.meta("respond") != "never"
         seeds_in_order = self.seeds()
         position, seed = 0, None
-        for evolver, judge, responder, response, reasoning, *candidate in self.select(f"{_KEPT} {_ORDER}"):
+        bounds = [bound for bound in (up_to, self.last_round()) if bound is not None]
+        only = f"AND d.round <= {min(bounds)}" if bounds else ""
+        for evolver, judge, responder, response, reasoning, *candidate in self.select(f"{_KEPT} {only} {_ORDER}"):
             row = CandidateRow(*candidate)
             while position < row.seed:
                 position, seed = next(seeds_in_order)

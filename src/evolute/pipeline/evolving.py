@@ -16,9 +16,11 @@ from evolute.evolve.progress import Progress
 from evolute.evolve.session import Craft, Session
 from evolute.export import export
 from evolute.ledger import LEDGER, Ledger, Reader
+from evolute.ledger.rounds import Rounds, forget
 from evolute.models import Model
 from evolute.models.opening import open_endpoint
 from evolute.models.pacing import Paced
+from evolute.pipeline.evolstop import evolve_in_rounds
 from evolute.pipeline.ingest import Ingest, feed
 from evolute.pipeline.stopping import INTERRUPTED, in_loop, stop_clock, stop_signals
 from evolute.pipeline.summary import DATASET, Summary, prices_of, summarise, total_cost
@@ -132,6 +134,8 @@ def evolve(
         write_recipe(run, chosen)
         if ledger.begin(craft.fingerprint(chosen), _notes(chosen, craft)):
             say("the recipe has changed: verdicts are reached anew; of the calls, only those that changed are made")
+        if chosen.evolve.stop is None and Rounds.read(ledger.reader) is not None:
+            forget(ledger)
         budget = Budget(limits or Limits(), standing(ledger, chosen))
         if budget.limits.cost is not None and budget.progress.cost is None:
             raise InputError(
@@ -147,7 +151,7 @@ def evolve(
                 ledger.note("stopped", budget.why)
                 ledger.flush()
         if pilot is None:
-            export(ledger.reader.dataset(), "alpaca", run / DATASET)
+            export(ledger.reader.dataset(), "alpaca", run / DATASET, verification=chosen.verify.answers)
         return summarise(run, ledger.reader)
 
 
@@ -166,20 +170,43 @@ async def _evolve(
     def counted(seeds: int) -> None:
         progress.seeds_total = seeds
 
+    sessions: list[Session] = []
+
+    async def grow(rounds: int) -> None:
+        """Grow all unfinished lineages up to a round; the first time, while their seeds are still being read."""
+        reading = Ingest(ledger, (), SeedOptions()) if sessions else ingest
+        if sessions:
+            _count_anew(ledger, progress)
+        async with Session(ledger, recipe.up_to(rounds), craft, budget) as session:
+            sessions.append(session)
+            if watch is not None and len(sessions) == 1:
+                stack.enter_context(watch(progress, lambda: sessions[-1].refresh()))
+            try:
+                await session.run(feed(ledger, reading, counted, say, pilot, stopping=lambda: budget.why))
+            finally:
+                session.refresh()
+
     with contextlib.ExitStack() as stack:
         stack.callback(ingest.close)
         budget.on_close.append(lambda why: ingest.wake())
         stack.enter_context(stop_signals(budget))
         stack.enter_context(stop_clock(budget, budget.limits.minutes))
-        async with Session(ledger, recipe, craft, budget) as session:
-            if watch is not None:
-                stack.enter_context(watch(progress, session.refresh))
-            try:
-                await session.run(feed(ledger, ingest, counted, say, pilot, stopping=lambda: budget.why))
-            except asyncio.CancelledError:
-                raise KeyboardInterrupt from None  # the second Ctrl-C
-            finally:
-                session.refresh()
+        stop, rounds = recipe.evolve.stop, recipe.evolve.rounds
+        try:
+            if stop is not None and pilot is None:
+                await evolve_in_rounds(ledger, stop, rounds, budget, grow, say)
+            else:
+                state = Rounds.read(ledger.reader)
+                await grow(rounds if state is None else state.grown)
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None  # the second Ctrl-C
+
+
+def _count_anew(ledger: Ledger, progress: Progress) -> None:
+    """In the next pass over the lineages, what was counted in the last is counted again."""
+    progress.seeds_done = ledger.reader.finished_count()
+    progress.kept = 0
+    progress.dropped.clear()
 
 
 def standing(ledger: Ledger, recipe: Recipe) -> Progress:

@@ -14,6 +14,7 @@ from evolute.export import export
 from evolute.files import replacing_folder
 from evolute.ledger import LEDGER, Reader
 from evolute.ledger.merging import merge_ledgers, not_written, take_back
+from evolute.ledger.rounds import Rounds
 from evolute.pipeline.comparing import decisive_differences
 from evolute.pipeline.evolving import write_recipe
 from evolute.pipeline.ingest import BAD_ROWS
@@ -72,7 +73,7 @@ def merge(runs: Sequence[str | Path], *, out: str | Path, say: Callable[[str], N
             take_back(partial / LEDGER, taken_back)
         _join_bad_rows(folders, partial / BAD_ROWS)
         with Reader(partial) as reader:
-            export(reader.dataset(), "alpaca", partial / DATASET)
+            export(reader.dataset(), "alpaca", partial / DATASET, verification=recipes[0].verify.answers)
     with Reader(target) as reader:
         return Merged(summarise(target, reader), ledger.shared, ledger.recorded - ledger.calls, len(taken_back))
 
@@ -100,6 +101,11 @@ def _check_recipes(runs: Sequence[Path]) -> list[Recipe]:
         recipes.append(run_recipe(run))
         with Reader(run) as reader:
             prints.append(reader.meta("fingerprint"))
+            if Rounds.read(reader) is not None:
+                raise InputError(
+                    f"{run} is evolved round by round with a score of its own (evolve.stop), which a merged run would "
+                    "not have: evolve all seeds in one run"
+                )
         if prints[-1] is None:
             raise InputError(f"{run} has not begun: run `evolute evolve --out {run}` first, or leave it out")
         if prints[-1] != prints[0]:

@@ -11,7 +11,7 @@ from evolute.export import CardFacts, Format
 from evolute.export import export as write
 from evolute.export import export_folder as write_folder
 from evolute.ledger import LEDGER, Reader, SelectionReader
-from evolute.pipeline.summary import DATASET, Summary, summarise
+from evolute.pipeline.summary import DATASET, Summary, run_recipe, summarise
 from evolute.records import Row
 
 OWN_FILES = frozenset({LEDGER, "recipe.yaml", DATASET, "bad-rows.jsonl", "report.html", "run.lock"})
@@ -72,7 +72,8 @@ def export(
             not at all.
         seeds: include the seeds themselves.
         selected: only the rows that `select` kept, where the run has been selected.
-        lineage: include where each row comes from.
+        lineage: include where each row comes from. Where the recipe verifies answers, the columns `verified` and
+            `tests` are there in any case.
         reasoning: include reasoning content, where a model gave any.
 
     Raises:
@@ -81,7 +82,8 @@ def export(
     """
     check_target(run, Path(out))
     rows = (published(row) for row in dataset(run, seeds=seeds, selected=selected))
-    return write(rows, format, Path(out), lineage=lineage, reasoning=reasoning)
+    verification = run_recipe(Path(run)).verify.answers
+    return write(rows, format, Path(out), lineage=lineage, reasoning=reasoning, verification=verification)
 
 
 def export_folder(
@@ -117,6 +119,7 @@ def export_folder(
         seed=seed,
         lineage=lineage,
         reasoning=reasoning,
+        verification=run_recipe(Path(run)).verify.answers,
         facts=facts,
         figures=figures,
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from evolute.ledger import Reader, SelectionReader, Totals
+from evolute.ledger.rounds import Rounds
 from evolute.models.prices import cost, unit_price
 from evolute.recipe import Price, Recipe, load, resolve
 from evolute.records import Usage
@@ -50,7 +51,8 @@ class Summary:
     dropped, so that they are not in the dataset. `cost` is in US dollars, None where a price is unknown; `stopped`
     says why a run is not finished; `selection` is None where none was made. `others` are the calls behind no candidate:
     the grader's, further responses (those that were ranked), and the rest (unsound responses; calls of lineages under
-    way and of an earlier recipe). With `operations` they add up to the total.
+    way and of an earlier recipe). With `operations` they add up to the total. `verified` and `unverified` (by reason)
+    count answers that were to be verified, those of dropped candidates and of seeds among them.
     """
 
     run: Path
@@ -74,6 +76,16 @@ class Summary:
     left_over: Mapping[str, int]
     stopped: str
     selection: SelectionState | None = None
+    rounds: Rounds | None = None
+    """How far an evolution with a barrier between rounds has come (Evol Stop); None without one."""
+    verified: int = 0
+    unverified: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def rolled_back(self) -> int:
+        """Kept evolved candidates that are not in the dataset, since their rounds were rolled back."""
+        last = self.rounds.last if self.rounds else None
+        return 0 if last is None else sum(kept for round_, kept, _ in self.by_round if round_ > last)
 
     @property
     def pending(self) -> int:
@@ -117,6 +129,7 @@ def summarise(run: Path, reader: Reader) -> Summary:
     rows = orjson.loads(reader.meta("rows") or "{}")
     dropped: Counter[str] = Counter()
     seeds_dropped: Counter[str] = Counter()
+    verifications = reader.verifications()
     rounds: dict[int, list[int]] = {}
     for (round_, _, reason), count in tally.items():
         if reason:
@@ -145,6 +158,9 @@ def summarise(run: Path, reader: Reader) -> Summary:
         left_over=dict(reader.left_over()),
         stopped=reader.meta("stopped") or "",
         selection=_selection(reader),
+        rounds=Rounds.read(reader),
+        verified=verifications.pop("", 0),
+        unverified=dict(verifications.most_common()),
     )
 
 

@@ -2,5 +2,6 @@
 
 from evolute.verify.solutions import Solution, find_solution, find_tests, signatures
 from evolute.verify.trials import Trial, trial_key, try_solution
+from evolute.verify.words import in_words
 
-__all__ = ["Solution", "Trial", "find_solution", "find_tests", "signatures", "trial_key", "try_solution"]
+__all__ = ["Solution", "Trial", "find_solution", "find_tests", "in_words", "signatures", "trial_key", "try_solution"]
