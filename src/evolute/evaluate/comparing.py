@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 
 from evolute.evaluate.oracles import NOT_NONE, TOO_LARGE, Oracle
 from evolute.evaluate.problems import Problem
@@ -36,27 +37,41 @@ def to_call(problem: Problem, program: str) -> tuple[str, str]:
     return program, entry
 
 
-async def first_wrong(
-    problem: Problem, calls: AsyncIterator[Returned], expected: Sequence[Returned]
-) -> tuple[int, Outcome, str] | None:
-    """The first call that is wrong: its index in base and plus inputs, how it ended, and what was wrong; or None."""
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """How far a program was right: the index of its first wrong call, and what was wrong with it.
+
+    If all were right, the index is the number of inputs. `seconds` is what the calls took.
+    """
+
+    index: int
+    outcome: Outcome
+    detail: str
+    seconds: float
+
+
+async def compare(problem: Problem, calls: AsyncIterator[Returned], expected: Sequence[Returned]) -> Compared:
+    """Compare the calls for base and plus inputs, in this order, with the canonical solution's, to the first wrong."""
     inputs = [*problem.base, *problem.plus]
-    checked = 0
+    index, seconds = 0, 0.0
     async for one in calls:
-        if checked in (0, len(problem.base)):
+        seconds += one.seconds
+        if index in (0, len(problem.base)):
             oracle = Oracle(problem.id.partition("/")[0], problem.entry_point, problem.atol)
         if one.outcome is not Outcome.PASSED:
-            return checked, one.outcome, one.detail
-        if not oracle.right(inputs[checked], expected[checked].value, one.value):
-            return checked, Outcome.FAILED, _difference(problem, checked, one.value, expected[checked].value)
-        checked += 1
-    return None if checked == len(inputs) else (checked, Outcome.CRASHED, "it ended before its last call")
+            return Compared(index, one.outcome, one.detail, seconds)
+        if not oracle.right(inputs[index], expected[index].value, one.value):
+            detail = _difference(problem, inputs[index], one.value, expected[index].value)
+            return Compared(index, Outcome.FAILED, detail, seconds)
+        index += 1
+    if index < len(inputs):
+        return Compared(index, Outcome.CRASHED, "it ended before its last call", seconds)
+    return Compared(index, Outcome.PASSED, "", seconds)
 
 
-def _difference(problem: Problem, index: int, output: object, expected: object) -> str:
-    inputs = [*problem.base, *problem.plus]
-    arguments = ", ".join(_brief(one) for one in inputs[index])
-    return f"{problem.entry_point}({arguments}) returned {_brief(output)}, expected {_brief(expected)}"[:1000]
+def _difference(problem: Problem, arguments: Sequence[object], output: object, expected: object) -> str:
+    shown = ", ".join(map(_brief, arguments))
+    return f"{problem.entry_point}({shown}) returned {_brief(output)}, expected {_brief(expected)}"[:1000]
 
 
 def _brief(value: object) -> str:

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-from evolute.evaluate.comparing import first_wrong, to_call
+from evolute.evaluate.comparing import compare, to_call
 from evolute.evaluate.limits import (
     INPUT_FACTOR,
     INPUT_SECONDS,
@@ -229,23 +229,18 @@ class _Scorer:
         room = [max(INPUT_SECONDS * factor, INPUT_FACTOR * one.seconds) for one in expected]
         parts = (room[: len(problem.base)], room[len(problem.base) :])
         limits = replace(LIMITS, seconds=sum(min(TASK_SECONDS * factor, sum(part)) + 1 for part in parts))
-        began = perf_counter()
         if program == problem.reference:  # it has just been run
-            wrong = await first_wrong(problem, _again(expected), expected)
-            seconds = measured.said.seconds
+            found = await compare(problem, _again(expected), expected)
         else:
             source, function = to_call(problem, program)
             async with calling(self._sandbox, source, function, inputs, limits=limits, seconds=room) as calls:
-                wrong = await first_wrong(problem, calls, expected)
-            seconds = perf_counter() - began
-        if wrong is None:
-            return Verdict("passed", "", seconds, base=True, plus=True)
-        index, outcome, detail = wrong
-        base = index >= len(problem.base)
-        place = ("plus", index - len(problem.base)) if base else ("base", index)
-        if index >= len(inputs):
+                found = await compare(problem, calls, expected)
+        base = found.index >= len(problem.base)
+        place = ("plus", found.index - len(problem.base)) if base else ("base", found.index)
+        if found.index >= len(inputs):
             place = ("", -1)
-        return Verdict(outcome.value, detail, seconds, base=base, plus=False, wrong=place)
+        plus = found.outcome is Outcome.PASSED
+        return Verdict(found.outcome.value, found.detail, found.seconds, base=base, plus=plus, wrong=place)
 
 
 async def _again(returned: Sequence[Returned]) -> AsyncIterator[Returned]:
