@@ -39,6 +39,10 @@ class Verdict:
     wrong: tuple[str, int] = ("", -1)
     together: bool = False
 
+    def __post_init__(self) -> None:
+        # A program may raise half a surrogate pair, which no JSON can hold.
+        object.__setattr__(self, "detail", self.detail.encode("utf-8", "backslashreplace").decode())
+
     @property
     def passed(self) -> bool:
         """Whether all tests passed."""
