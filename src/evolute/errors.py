@@ -22,6 +22,7 @@ EvoluteError                      shown as one message, without a traceback; `ex
 │   ├── TimedOut                  no answer within the read or total timeout
 │   └── Malformed                 a 200 whose body is not the API's JSON
 ├── RequestRejected               400, 413, 422: this request can never succeed; trying again would be useless
+├── ScoreFailed                   the command that scores a round (Evol Stop) gave no score
 ├── SandboxError                  a program could not be run, through no fault of its own
 │   └── SandboxUnavailable        a protection is missing: nothing is run without it
 ├── Stopped                       the run is being stopped, and begins no new call
@@ -135,6 +136,10 @@ class RequestRejected(EvoluteError):
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class ScoreFailed(EvoluteError):
+    """The command that scores a round (Evol Stop) gave no score. The run can be resumed."""
 
 
 class SandboxError(EvoluteError):

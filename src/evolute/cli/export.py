@@ -36,6 +36,9 @@ def export(
     ] = None,
     seeds: Annotated[bool, Parameter(help="Include the seeds themselves.")] = True,
     unselected: Annotated[bool, Parameter(negative="", help="Include what `evolute select` dropped.")] = False,
+    up_to_round: Annotated[
+        int | None, Parameter(help="Leave out the rows of later rounds: the seeds and all rounds up to this one.")
+    ] = None,
     lineage: Annotated[bool, Parameter(help="Include where each row comes from.")] = True,
     reasoning: Annotated[
         bool, Parameter(negative="", help="Include reasoning content, where a model gave any.")
@@ -51,10 +54,16 @@ def export(
     layout = {"container": container, "shards": shards, "rows_per_shard": rows_per_shard, "validation": validation}
     card = {"facts": card_facts(run, selected=not unselected), "figures": figures_of(run)} if folder else {}
     common: dict[str, Any] = {**layout, **card, "seed": seed, "lineage": lineage}
-    wanted: dict[str, Any] = {"seeds": seeds, "selected": not unselected, "reasoning": reasoning}
+    if up_to_round is not None and up_to_round < 0:
+        raise InputError(f"--up-to-round must be at least 0 (the seeds alone), got {up_to_round!r}")
+    wanted: dict[str, Any] = {
+        "seeds": seeds, "selected": not unselected, "reasoning": reasoning, "up_to": up_to_round,
+    }  # fmt: skip
     if format == "preference" or format == "preference-text":
-        if unselected or reasoning:
-            raise InputError("preference pairs are made of selected rows: leave --unselected and --reasoning out")
+        if unselected or reasoning or up_to_round is not None:
+            raise InputError(
+                "preference pairs are made of selected rows: leave --unselected, --reasoning and --up-to-round out"
+            )
         check_target(run, out)
         splits = export_preferences(preferences(run, seeds=seeds), out, format=format, **common)
     elif folder:

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from evolute.cli.evidence import show_decisions, show_reason
 from evolute.cli.screen import Json, say, show_summary, write_json
 from evolute.cli.screen import out as screen
-from evolute.cli.tree import LineageView, NodeView, draw_lineage
+from evolute.cli.tree import ROLLED_BACK, LineageView, NodeView, draw_lineage
 from evolute.errors import InputError
 from evolute.evolve.walking import Walk, walk
 from evolute.ledger import CandidateRow, Reader
@@ -43,7 +43,8 @@ def status(run: Path, /, *, json: Json = False) -> None:
 
 def _fields(summary: Summary) -> dict[str, object]:
     own = {name: getattr(summary, name) for name in summary.__dataclass_fields__}
-    return {**own, "pending": summary.pending, "cost_per_kept": summary.cost_per_kept}
+    derived = ("pending", "cost_per_kept", "rolled_back")
+    return {**own, **{name: getattr(summary, name) for name in derived}}
 
 
 def show(
@@ -117,6 +118,8 @@ def _view(reader: Reader, position: int, again: Walk | None) -> LineageView:
 
 def _node(reader: Reader, row: CandidateRow, root: bytes, again: Walk | None) -> NodeView:
     prompts = []
+    last = reader.last_round()
+    reason = row.reason or (ROLLED_BACK if last is not None and row.round > last else "")
     verifying = orjson.loads(row.verification)["calls"] if row.verification else ()
     for key in (row.evolve_call, row.judge_call, row.respond_call, *map(bytes.fromhex, verifying)):
         request = again.asked.get(key) if again and key else None
@@ -132,8 +135,8 @@ def _node(reader: Reader, row: CandidateRow, root: bytes, again: Walk | None) ->
         attempt=row.attempt,
         operation=row.operation,
         instruction=row.instruction,
-        kept=not row.reason,
-        reason=row.reason,
+        kept=not reason,
+        reason=reason,
         evidence=row.evidence,
         response=_response(reader, row),
         prompts=prompts,

@@ -87,7 +87,12 @@ def show_summary(summary: Summary, *, ended: bool = False) -> None:
         console.print(
             f"read: {summary.duplicates:,} exact duplicates (evolved once), {summary.bad_rows:,} bad rows set aside"
         )
+    if summary.rounds is not None and summary.rounds.scores:
+        console.print(_told_rounds(summary))
     _show_verdicts(console, summary)
+    if tried := summary.verified + sum(summary.unverified.values()):
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary.unverified.items())
+        console.print(f"verified {summary.verified:,} of {tried:,} answers" + (f"; not: {reasons}" if reasons else ""))
     console.print(
         f"calls {summary.calls:,} (in {summary.tries:,} tries) · tokens {summary.prompt_tokens:,} in, "
         f"{summary.completion_tokens:,} out · cost {money(summary.cost)}"
@@ -106,6 +111,19 @@ def show_summary(summary: Summary, *, ended: bool = False) -> None:
         console.print(Text(f"all kept rows: {summary.run / DATASET}"))
 
 
+def _told_rounds(summary: Summary) -> str:
+    """What Evol Stop has come to."""
+    rounds = summary.rounds
+    if rounds is None:
+        return ""
+    told = ", ".join(f"round {number} scored {score:g}" for number, score in sorted(rounds.scores.items()))
+    if rounds.last is None:
+        return f"Evol Stop: {told}"
+    if rounds.last == rounds.grown:
+        return f"Evol Stop: {told}; all rounds are kept"
+    return f"Evol Stop: {told}; rolled back to round {rounds.last} ({summary.rolled_back:,} later rows are left out)"
+
+
 def _show_verdicts(console: Console, summary: Summary) -> None:
     total = summary.kept + sum(summary.dropped.values())
     if not total:
@@ -118,9 +136,6 @@ def _show_verdicts(console: Console, summary: Summary) -> None:
     if summary.seeds_dropped:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary.seeds_dropped.items())
         console.print(f"seeds without a usable response, so not in the dataset: {reasons}")
-    if tried := summary.verified + sum(summary.unverified.values()):
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary.unverified.items())
-        console.print(f"verified {summary.verified:,} of {tried:,} answers" + (f"; not: {reasons}" if reasons else ""))
     table = Table(box=None, pad_edge=False)
     for heading in ("operation", "kept", "dropped", "tokens", "cost", "cost per kept"):
         table.add_column(heading, justify="left" if heading == "operation" else "right")

@@ -19,6 +19,10 @@ _LINES = 3
 _EVIDENCE_CHARACTERS = 160
 
 
+ROLLED_BACK = "rolled back"
+"""Stands for a reason where Evol Stop left a kept candidate's round out of the dataset."""
+
+
 @dataclass(frozen=True, slots=True)
 class NodeView:
     """One candidate of a lineage. `kept` is None while it is pending; `evidence` is the verdict's JSON, or empty.
@@ -100,6 +104,8 @@ def _heading(node: NodeView, whole: bool) -> str:
         return f"{said} · pending"
     if node.kept:
         return said
+    if node.reason == ROLLED_BACK:
+        return f"{said} · {ROLLED_BACK}"
     why = evidence_in_words(node.evidence)
     return f"{said} · dropped: {node.reason}" + (f" ({why})" if why else "")
 

@@ -10,6 +10,7 @@ from evolute.evolve.lineage import Lineage
 from evolute.evolve.seen import Verdicts
 from evolute.evolve.session import Craft, make_setting, make_verifying
 from evolute.ledger import CandidateRow, Executions, Reader
+from evolute.ledger.rounds import Rounds
 from evolute.models.recording import Replayed
 from evolute.recipe import Recipe
 from evolute.records import Completion, Request, Seed
@@ -40,6 +41,8 @@ class Walk:
 
 def walk(reader: Reader, recipe: Recipe, after: int = 0, count: int = -1) -> Iterator[Walk]:
     """Walk the lineages of the seeds behind position `after`, in reading order, with no network behind them."""
+    if (rounds := Rounds.read(reader)) is not None:
+        recipe = recipe.up_to(rounds.grown)
     noting = _Noting(reader)
     rows: dict[tuple[int, int, int], CandidateRow] = {}
 

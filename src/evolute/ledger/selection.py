@@ -32,7 +32,9 @@ class SelectionReader:
     def stamp(self) -> str:
         """Names the dataset as it stands: the recipe that made it, and how far it has come."""
         (candidates,) = next(self.reader.select("SELECT count(*) FROM candidates"))
-        return f"{self.reader.meta('fingerprint') or ''}:{candidates}:{self.reader.finished_count()}"
+        last = self.reader.last_round()
+        rolled_back = "" if last is None else f":{last}"
+        return f"{self.reader.meta('fingerprint') or ''}:{candidates}:{self.reader.finished_count()}{rolled_back}"
 
     def note(self) -> dict[str, Any] | None:
         """What the last selection said of itself (`stamp`, `rows`, `kept`, …); None where there was none."""

@@ -11,7 +11,7 @@ import orjson
 
 from evolute.errors import LedgerError
 from evolute.ledger.lock import RunLock
-from evolute.ledger.reader import LEDGER, Reader, connect, damaged
+from evolute.ledger.reader import LEDGER, ROUNDS, Reader, connect, damaged
 from evolute.ledger.rows import CandidateRow
 from evolute.ledger.schema import migrate
 from evolute.ledger.writer import Insert, Writer
@@ -94,6 +94,7 @@ class Ledger:
             if changed:
                 db.execute("DELETE FROM candidates")
                 db.execute("DELETE FROM lineages")
+                db.execute("DELETE FROM meta WHERE name = ?", (ROUNDS,))
             for name, value in {**notes, "fingerprint": fingerprint.hex()}.items():
                 db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 

@@ -77,6 +77,8 @@ def replay(run: str | Path) -> Check:
 def _rows(reader: Reader, again: Walk) -> list[Row]:
     rows = [dataset_row(again.seed, row, reader.calls_of(row)) for row in again.rows if not row.reason]
     answered = reader.meta("respond") != "never"
+    last = reader.last_round()
+    rows = [row for row in rows if last is None or row.round <= last]
     return [row for row in rows if row.response is not None or not answered]
 
 

@@ -28,13 +28,14 @@ def status(run: str | Path) -> Summary:
         return summarise(Path(run), reader)
 
 
-def dataset(run: str | Path, *, seeds: bool = True, selected: bool = True) -> Iterator[Row]:
+def dataset(run: str | Path, *, seeds: bool = True, selected: bool = True, up_to: int | None = None) -> Iterator[Row]:
     """The rows of the dataset in seed order, streamed.
 
     Args:
         run: the run's folder.
         seeds: include the seeds themselves.
         selected: only the rows that `select` kept, where the run has been selected.
+        up_to: leave out the rows of later rounds.
 
     Raises:
         InputError: there is no run, or it has rows that its selection has not seen.
@@ -43,14 +44,16 @@ def dataset(run: str | Path, *, seeds: bool = True, selected: bool = True) -> It
         reader.hold()
         selection = SelectionReader(reader)
         if not selected or selection.note() is None:
-            yield from reader.dataset(seeds=seeds)
+            yield from reader.dataset(seeds=seeds, up_to=up_to)
             return
         if not selection.is_current():
             raise InputError(
                 f"{run} has changed since its rows were selected: run `evolute select {run}` again, or leave the "
                 "selection aside with --unselected"
             )
-        yield from (row for _, row in selection.rows() if seeds or row.round)
+        for _, row in selection.rows():
+            if (seeds or row.round) and (up_to is None or row.round <= up_to):
+                yield row
 
 
 def export(
@@ -60,6 +63,7 @@ def export(
     *,
     seeds: bool = True,
     selected: bool = True,
+    up_to: int | None = None,
     lineage: bool = True,
     reasoning: bool = False,
 ) -> int:
@@ -72,6 +76,7 @@ def export(
             not at all.
         seeds: include the seeds themselves.
         selected: only the rows that `select` kept, where the run has been selected.
+        up_to: leave out the rows of later rounds.
         lineage: include where each row comes from. Where the recipe verifies answers, the columns `verified` and
             `tests` are there in any case.
         reasoning: include reasoning content, where a model gave any.
@@ -81,7 +86,7 @@ def export(
             a file of its seeds.
     """
     check_target(run, Path(out))
-    rows = (published(row) for row in dataset(run, seeds=seeds, selected=selected))
+    rows = (published(row) for row in dataset(run, seeds=seeds, selected=selected, up_to=up_to))
     verification = run_recipe(Path(run)).verify.answers
     return write(rows, format, Path(out), lineage=lineage, reasoning=reasoning, verification=verification)
 
@@ -98,6 +103,7 @@ def export_folder(
     seed: int = 0,
     seeds: bool = True,
     selected: bool = True,
+    up_to: int | None = None,
     lineage: bool = True,
     reasoning: bool = False,
     facts: CardFacts | None = None,
@@ -109,7 +115,7 @@ def export_folder(
     """
     check_target(run, Path(out))
     return write_folder(
-        (published(row) for row in dataset(run, seeds=seeds, selected=selected)),
+        (published(row) for row in dataset(run, seeds=seeds, selected=selected, up_to=up_to)),
         format,
         Path(out),
         container=container,

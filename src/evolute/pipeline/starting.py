@@ -258,9 +258,10 @@ def _price(start: Start) -> list[str]:
 
 
 def _evolve(start: Start) -> str:
+    paper = default_rounds("", code=start.code)
     lines = [
         "evolve:",
-        f"  # How often each instruction is rewritten (the paper: {default_rounds('', code=start.code)}). With a higher",
+        f"  # How often each instruction is rewritten (the paper: {paper}). With a higher",
         "  # number later, the run goes on and pays only for the new rounds.",
         f"  rounds: {_yaml(start.rounds)}",
     ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evolute.recipe.models import Part
+from evolute.recipe.stopping import Stop
 
 
 class Rules(Part):
@@ -57,3 +58,11 @@ class Evolve(Part):
     depends on timing, so two runs may differ; a run's own replay does not."""
     seed_responses: Literal["keep", "missing", "regenerate"] = "missing"
     """Seeds' own answers: keep what is there, answer those without one, or answer all anew."""
+    stop: Stop | None = None
+    """Evol Stop: after each round all lineages wait, and a score says whether to go on; null: no lineage waits."""
+
+    @model_validator(mode="after")
+    def _stops_with_answers(self) -> Evolve:
+        if self.stop is not None and self.respond == "last":
+            raise ValueError("respond is 'last', but evolve.stop scores each round's rows: write `every`, or `never`")
+        return self

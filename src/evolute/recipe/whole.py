@@ -64,13 +64,23 @@ class Recipe(Part):
         """Where `evolute run` puts the run: `out`, else `runs/` and the recipe's name."""
         return Path(self.out or Path("runs") / self.name)
 
+    def up_to(self, rounds: int) -> Recipe:
+        """This recipe with no more than so many rounds."""
+        fewer = self.evolve.model_copy(update={"rounds": min(rounds, self.evolve.rounds)})
+        return self.model_copy(update={"evolve": fewer})
+
     def to_yaml(self) -> str:
         """The recipe as a file, every field resolved."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
     def to_public_yaml(self) -> str:
         """The recipe without what only its owner needs: addresses, keys' names, headers, folders."""
-        private: dict[str, Any] = {"out": True, "models": True, "seeds": {"files"}, "evolve": {"operation_folders"}}
+        private: dict[str, Any] = {
+            "out": True,
+            "models": True,
+            "seeds": {"files"},
+            "evolve": {"operation_folders", "stop"},
+        }
         data = self.model_dump(mode="json", exclude=private)
         data["models"] = {name: spec.decisive() for name, spec in self.models.items()}
         select = data["select"]
@@ -84,11 +94,12 @@ class Recipe(Part):
 
         Left out: `RUNTIME_FIELDS`, and all that comes before or after the evolution.
         """
-        # Where operations lie does not matter: their texts' hashes are among `more`.
+        # Where operations lie does not matter: their texts' hashes are among `more`. Evol Stop chooses among rounds,
+        # and no verdict depends on it.
         kept: dict[str, Any] = {"seed": True, "evolve": True, "rules": True, "roles": set(EVOLVING_ROLES)}
         if self.verify.answers:  # a recipe without it stays the one that it was before there was such a thing
             kept["verify"] = True
-        data = self.model_dump(mode="json", include=kept, exclude={"evolve": {"operation_folders"}})
+        data = self.model_dump(mode="json", include=kept, exclude={"evolve": {"operation_folders", "stop"}})
         used = sorted({getattr(self.roles, role).model for role in EVOLVING_ROLES})
         data["models"] = {name: self.models[name].decisive() for name in used}
         return tagged_hash("recipe-1", orjson.dumps(data, option=orjson.OPT_SORT_KEYS), *more)
