@@ -155,6 +155,18 @@ async def test_what_was_run_is_not_run_again(evaluating):
     assert [result.recalled for result in more.results.results] == [True, True, False, False]
 
 
+async def test_a_canonical_solution_that_fails_is_named_each_time(evaluating):
+    rows = [json.loads(line) for line in evaluating.data.read_text().splitlines()]
+    rows[0]["canonical_solution"] = "    return 'wrong'\n"
+    evaluating.data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    async with LoopbackServer(solved) as server:
+        for _ in range(2):
+            results = (await evaluating(server)).results
+            assert [reference.task for reference in results.failed_references] == ["HumanEval/0"]
+            assert any("do not trust" in note for note in results.notes())
+    assert all(result.recalled for result in results.results)
+
+
 async def test_inside_a_running_loop(evaluating, tmp_path):
     """As a notebook calls it."""
     samples = tmp_path / "samples.jsonl"
