@@ -215,10 +215,11 @@ def test_status_and_show_tell_of_it(tmp_path, seeds_file, scorer, evolute_comman
     ("program", "said"),
     [
         ("import sys; sys.exit('no GPU today')", "ended with 1; its last line: 'no GPU today'"),
-        ("print('done')", "its last line is no score; its last line: 'done'"),
-        ("print('nan')", "is no score"),
-        ("print('{\"loss\": 1}')", "is no score"),
-        ("pass", "is no score"),
+        ("print('done')", "it says no score at its end; its last line: 'done'"),
+        ("print('nan')", "no score"),
+        ("print('{\"loss\": 1}')", "no score"),
+        ("print('}')", "no score"),
+        ("pass", "no score"),
     ],
 )
 def test_a_command_that_fails_leaves_the_run_ready_to_go_on(tmp_path, seeds_file, scorer, program, said):
@@ -232,6 +233,22 @@ def test_a_command_that_fails_leaves_the_run_ready_to_go_on(tmp_path, seeds_file
     api.evolve(out=run, settings={"evolve.stop.command": scorer(0, 0.5, 0.4), "evolve.rounds": 3})
     assert rounds_of(run) == {0, 1}
     assert api.status(run).calls > calls
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"score": 0.25},
+        {"passed": 1, "pass@1": 0.25, "results": [{"passed": True, "pass@1": 9}] * 3000},
+    ],
+)
+@pytest.mark.parametrize("option", [0, orjson.OPT_INDENT_2])
+def test_a_score_in_json(tmp_path, seeds_file, said, option):
+    (tmp_path / "said.json").write_bytes(orjson.dumps(said, option=option) + b"\n\n")
+    (tmp_path / "say.py").write_text(f"print('epoch 1')\nprint(open({str(tmp_path / 'said.json')!r}).read())")
+    run = tmp_path / "run"
+    grow(seeds_file(2), run, f"{sys.executable} {tmp_path}/say.py {{dataset}}", **{"evolve.rounds": 1})
+    assert state_of(run) == Rounds(1, {1: 0.25}, 1)
 
 
 def test_a_command_that_is_not_there(tmp_path, seeds_file):

@@ -30,7 +30,7 @@ from evolute.records import tagged_hash
 
 FOLDER = "evol-stop"
 """The folder inside a run with what was scored, and what the command said."""
-_TAIL = 1 << 16  # bytes of what the command printed that are looked at
+_TAIL = 1 << 24  # bytes of what the command printed that are looked at
 
 
 async def evolve_in_rounds(
@@ -178,24 +178,27 @@ async def _run(words: list[str], out: Path, seconds: float, budget: Budget) -> b
 
 def _last(out: Path) -> str:
     lines = _lines(out)
-    return f"; its last line: {lines[-1][:200]!r}" if lines else ""
+    return f"; its last line: {lines[-1].strip()[:200]!r}" if lines else ""
 
 
 def _lines(out: Path) -> list[str]:
     with out.open("rb") as file:
         file.seek(max(0, out.stat().st_size - _TAIL))
         text = file.read().decode("utf-8", "replace")
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [line.rstrip() for line in text.splitlines() if line.strip()]
 
 
 def _read_score(out: Path) -> float:
     lines = _lines(out)
     with contextlib.suppress(IndexError, ValueError, TypeError, KeyError):
-        said = orjson.loads(lines[-1])
+        start = len(lines) - 1
+        if lines[-1] == "}":  # JSON over several lines, as `evolute evaluate --json` writes it
+            start = max(number for number, line in enumerate(lines) if line == "{")
+        said = orjson.loads("\n".join(lines[start:]))
         value = (said["score"] if "score" in said else said["pass@1"]) if isinstance(said, dict) else said
         if not isinstance(value, bool) and math.isfinite(score := float(value)):
             return score
     raise ScoreFailed(
-        f"evolve.stop.command: its last line is no score{_last(out)}. It should be a number, or JSON with `score` or "
-        f"`pass@1`. All that it printed is in {out}; run the same command again when it is mended"
+        f"evolve.stop.command: it says no score at its end{_last(out)}. It should be a number, or JSON with `score` "
+        f"or `pass@1`. All that it printed is in {out}; run the same command again when it is mended"
     )

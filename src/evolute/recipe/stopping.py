@@ -16,7 +16,7 @@ class Stop(Part):
 
     command: str = Field(min_length=1)
     """Run after each round, without a shell: trains on `{dataset}` (the rows so far, Alpaca's fields) and prints a
-    score as its last line, a number or JSON with `score` or `pass@1`. `{round}` and `{run}` may stand in it as well."""
+    score at its end, a number or JSON with `score` or `pass@1`. `{round}` and `{run}` may stand in it as well."""
     tolerance: float = Field(default=0.0, ge=0)
     """A score that is lower than the best by no more than this has not fallen."""
     patience: int = Field(default=1, ge=1, le=64)
