@@ -97,6 +97,19 @@ def test_what_is_not_verified_is_dropped_and_exports_follow(tmp_path, seeds, evo
 
 
 @pytest.mark.usefixtures("sandbox")
+def test_the_report_says_why_answer_by_answer(tmp_path, seeds):
+    pytest.importorskip("jinja2")
+    run = tmp_path / "run"
+    evolve(run, seeds)
+    page = api.report(run).read_text(encoding="utf-8")
+    assert "<b>1</b> of 3 answers (33%) passed tests" in page
+    assert "not verified after 2 repairs: tests-failed (outcome: failed" in page
+    assert "not verified: code-missing" in page
+    evolve(run, seeds, verify__answers=False)
+    assert "Verified answers" not in api.report(run).read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("sandbox")
 def test_a_changed_recipe_reaches_its_verdicts_from_what_ran(tmp_path, seeds):
     run = tmp_path / "run"
     first = evolve(run, seeds)

@@ -13,13 +13,14 @@ from evolute.records import Reason, Row
 from evolute.report.charts import Step
 from evolute.report.facts import Facts
 from evolute.report.languages import language_mix
-from evolute.report.lineages import Example, Lineage, evidence_of, examples_by_reason, sample_lineages
+from evolute.report.lineages import OF_RESPONSES, Example, Lineage, evidence_of, examples_by_reason, sample_lineages
 from evolute.report.marks import Band, Mean, band, means_by_round
 from evolute.report.roots import RootCount, most_frequent
 from evolute.report.sampling import allocate
 from evolute.report.selected import SHOWN, Selected, read_selection
 from evolute.report.survey import Survey, survey
 from evolute.report.topics import FEWEST, TopicMap, topic_map
+from evolute.report.verified import Verifications, verifications
 from evolute.report.withheld import PRIVATE
 
 LINEAGES = 8
@@ -28,7 +29,7 @@ COMPLETION, RULES, JUDGE, RESPONSE = "the completion", "the rules", "the judge",
 _STAGES = {
     **dict.fromkeys(("null", "empty", "truncated", "filtered", "rejected"), COMPLETION),
     **dict.fromkeys(("no-information-gain", "judge-unparsable"), JUDGE),
-    **{reason.value: RESPONSE for reason in Reason if reason.value.startswith("response-")},
+    **{reason.value: RESPONSE for reason in Reason if reason.value.startswith(OF_RESPONSES)},
 }
 
 
@@ -89,6 +90,7 @@ class Contents:
     lineages: list[Lineage]
     lineages_hidden: int
     worst: dict[str, list[Shown]] = field(default_factory=dict)
+    verified: Verifications = field(default_factory=Verifications)
 
 
 Told = Callable[[str], None]
@@ -155,6 +157,7 @@ def gather(
         lineages=lineages,
         lineages_hidden=len(found.hidden_roots),
         worst=_worst(found, selected),
+        verified=verifications(reader, found.hidden_roots),
     )
 
 

@@ -14,6 +14,8 @@ from evolute.report.differences import Piece, differences
 from evolute.report.sampling import Lowest, draw
 
 _EVIDENCE_CHARACTERS = 400
+OF_RESPONSES = ("response-", "code-missing", "not-python", "tests-")
+"""How the reasons begin for which a candidate's response is what it was dropped for."""
 
 
 @dataclass(slots=True)
@@ -177,7 +179,7 @@ def _example(reader: Reader, position: int, place: list[int]) -> Example:
     texts = {seed.id: seed.text} | {row.id: row.instruction or "" for row in rows}
     (row,) = (row for row in rows if [row.round, row.slot, row.attempt] == place)
     parent, text = texts.get(row.parent, ""), _said(reader, row)
-    answer = _completion(reader, row.respond_call) if row.reason.startswith("response-") else ""
+    answer = _completion(reader, row.respond_call) if row.reason.startswith(OF_RESPONSES) else ""
     return Example(row.round, row.operation, parent, text, differences(parent, text), evidence_of(row.evidence), answer)
 
 
