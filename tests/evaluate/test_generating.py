@@ -220,6 +220,15 @@ async def test_plain_completions_go_on_from_the_prompt(evaluating):
     assert all("other" not in result.program for result in evaluated.results.results)
 
 
+async def test_anthropics_api(evaluating, monkeypatch):
+    monkeypatch.setenv("SOME_API_KEY", "k")
+    async with LoopbackServer(solved) as server:
+        evaluated = await evaluating(server, api="anthropic", limit=1, **{"model.api_key_env": "SOME_API_KEY"})
+        assert server.last_body["max_tokens"] == 1024
+        assert "stop" not in server.last_body
+    assert evaluated.results.passed == 1
+
+
 async def test_answers_without_text_fail_and_are_counted(evaluating):
     async with LoopbackServer(solved, faults=Faults(empty=1.0)) as server:
         evaluated = await evaluating(server)
@@ -273,6 +282,7 @@ async def test_a_system_prompt_is_sent(evaluating):
         ({"model.model": "m"}, "where is the model 'm'"),
         ({"model.base_url": "http://127.0.0.1:1/v1"}, "an endpoint needs a model"),
         ({"samples": "a", "model.base_url": "http://127.0.0.1:1/v1", "model.model": "m"}, "give one of them"),
+        ({"samples": "a", "prompt": "chat"}, "prompt: says how a model is asked"),
         ({"samples": "a", "n": 0}, "n: Input should be greater than or equal to 1, got 0"),
         ({"samples": "a", "extract": "magic"}, "no extraction 'magic'; there are best"),
         ({"samples": "a", "k": [0]}, "k must be"),

@@ -23,6 +23,8 @@ Benchmark = Literal["humaneval", "humaneval-plus", "mbpp", "mbpp-plus"]
 SAMPLED = {"temperature": 0.2, "top_p": 0.95}
 """How several answers are drawn where nothing else is said (as WizardCoder, arXiv:2306.08568, drew them)."""
 
+_ASKING_FIELDS = ("prompt", "system", "n", "temperature", "top_p", "answer_tokens", "seed")
+"""Fields that say how a model is asked."""
 _SCORING_FIELDS = frozenset({"data", "version", "split", "n", "limit", "extract", "k"})
 """Fields that say how much is asked and how it is scored: they may change while the answers stay."""
 
@@ -83,6 +85,8 @@ class Evaluation(Part):
             raise ValueError("nothing to score: give a file of samples (--samples FILE) or a model (--model NAME)")
         if self.model is not None and self.samples:
             raise ValueError("samples and a model: give one of them")
+        if self.samples and (idle := [name for name in _ASKING_FIELDS if getattr(self, name) != _default(name)]):
+            raise ValueError(f"{', '.join(idle)}: says how a model is asked, and a file of samples asks none")
         if self.model is not None and self.n > 1 and self.temperature == 0:
             raise ValueError(f"n is {self.n} at temperature 0, where every answer is the same: give a temperature")
         if self.model is not None and self.k != KS and max(self.k) > self.n:
@@ -102,6 +106,10 @@ class Evaluation(Part):
         """The sampling fields of every request."""
         named = {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.answer_tokens}
         return {name: value for name, value in named.items() if value is not None}
+
+
+def _default(name: str) -> object:
+    return Evaluation.model_fields[name].default
 
 
 def resolve_evaluation(settings: Mapping[str, Any], folder: Path | None = None) -> tuple[Evaluation, Evaluation | None]:
