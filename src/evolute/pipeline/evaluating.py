@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from evolute.errors import InputError
 from evolute.evaluate.finding import load_problems
 from evolute.evaluate.limits import scoring_sandbox
 from evolute.evaluate.problems import ProblemSet
-from evolute.evaluate.results import Reference, Results
+from evolute.evaluate.results import Results
 from evolute.evaluate.samples import SampleSet, read_samples
 from evolute.evaluate.scoring import score
 from evolute.evolve.budget import Budget, Limits
@@ -218,17 +218,7 @@ class _Scoring:
             finally:
                 await asyncio.gather(*recording)
             progress.seeds_done = len(samples.samples)  # those that were recalled were not counted one by one
-        return results if ledger is None else _with_references(results, ledger)
-
-
-def _with_references(results: Results, ledger: Ledger) -> Results:
-    """With what earlier sessions found of the canonical solutions of tasks of which nothing had to be run again."""
-    name = f"references {results.problems.md5}"
-    before = {said["task"]: Reference(**said) for said in json.loads(ledger.reader.meta(name) or "[]")}
-    known = before | {reference.task: reference for reference in results.references}
-    ledger.note(name, json.dumps([asdict(reference) for reference in known.values()]))
-    told = [known[problem.id] for problem in results.problems.problems if problem.id in known]
-    return replace(results, references=tuple(told))
+        return results
 
 
 def _write(results: Results, folder: Path) -> None:
