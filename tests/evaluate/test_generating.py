@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolute.errors import InputError
+from evolute.evaluate.extraction import RULES
 from evolute.evaluate.finding import load_problems
 from evolute.evaluate.problems import Problem
 from evolute.evaluate.prompts import PROMPTS, find_prompt
@@ -78,6 +79,11 @@ def test_the_few_shot_prompt_shows_solved_tasks(tmp_path):
         find_prompt("three-shot", "humaneval")
     with pytest.raises(InputError, match="no prompt 'shout': there are chat, completion"):
         find_prompt("shout", "mbpp")
+
+
+def test_the_page_names_every_prompt_and_extraction():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "evaluate.md").read_text()
+    assert [name for name in (*PROMPTS, *RULES) if f"| `{name}` |" not in page] == []
 
 
 @given(st.integers(0, 2**31), st.text(max_size=9), st.integers(0, 500), st.integers(0, 500))
