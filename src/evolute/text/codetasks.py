@@ -45,6 +45,8 @@ _ATTACHED = re.compile(
     r"|\bthe\s+linked\s+(?:\w+\s+)?(?:file|page|repository|code|notebook)\b",
     re.IGNORECASE,
 )
+_MISSING_SIGNS = ("attach", "enclosed", "upload", "below", "above", "following", "provided", "linked", "this ")
+"""Each match of `_ATTACHED` and of `_SPEAKS_OF_CODE` holds one of these; looking for them first is much cheaper."""
 _OF_CODE = r"(?:code|snippet|function|program|script|method|class|implementation|query)"
 _SPEAKS_OF_CODE = re.compile(
     rf"\b(?:the|this)\s+(?:following|(?:below|above)(?:\s+given)?|provided)\s+(?:\w+\s+){{0,3}}?(?:code|snippet|implementation)\b"
@@ -177,6 +179,9 @@ def _solved(text: str, parent: str, blocks: Sequence[Block], before: Sequence[Bl
 
 def _missing(text: str, parent: str, blocks: Sequence[Block]) -> Finding | None:
     prose = outside_code(text)
+    lower = prose.lower()
+    if not any(sign in lower for sign in _MISSING_SIGNS):
+        return None
     if (found := _ATTACHED.search(prose)) and not _ATTACHED.search(parent) and not _LINK.search(text):
         return Finding(Reason.MATERIAL_MISSING, {"words": [found[0]]})
     if blocks or not (found := _SPEAKS_OF_CODE.search(prose)) or _SPEAKS_OF_CODE.search(parent):

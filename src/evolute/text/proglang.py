@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from evolute.text.code import fenced_blocks, looks_like_python
 
@@ -64,6 +65,7 @@ LONGEST = 20_000
 """Characters of a text that are looked at."""
 
 
+@lru_cache(maxsize=64)  # a parent is asked about again for each of its children
 def languages(text: str) -> frozenset[str]:
     """The programming languages that a text names; where it names none, those that its code is in; mostly one.
 
