@@ -40,6 +40,11 @@ def test_arrays_of_many_are_neither_equal_nor_not():
     assert right([1, 2], np.array([1, 2])) is False
 
 
+def test_outputs_of_another_shape_do_not_fill_the_memory():
+    assert right([0.5] * 100_000, [[0.5]] * 100_000) is False
+    assert right([0.5] * 3, [[0.5]] * 3) is True  # as under EvalPlus
+
+
 def test_the_tolerance_for_floats_stays_once_it_was_needed():
     oracle = Oracle("HumanEval", "f", 0)
     assert not oracle.right((), [1.0, 2], [1.0 + 1e-9, 2])

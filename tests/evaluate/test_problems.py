@@ -85,6 +85,15 @@ def test_an_installed_package_is_found(tmp_path, monkeypatch):
     assert load_problems("humaneval").source.endswith("HumanEval.jsonl.gz")
 
 
+@pytest.mark.slow
+def test_a_dataset_of_the_hub_is_asked_for_by_name(tmp_path, monkeypatch):
+    pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    write(tmp_path / "test.jsonl", [humaneval(), humaneval(1)])  # a folder stands for the hub's own copy
+    found = load_problems("humaneval", f"hub:{tmp_path}")
+    assert [problem.id for problem in found.problems] == ["HumanEval/0", "HumanEval/1"]
+
+
 def test_evalplus_cache_is_found_and_else_the_ways_are_told(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(InputError, match=r"no data of mbpp-plus is installed: give --data.*evalplus/mbppplus"):

@@ -118,8 +118,11 @@ def test_tests_with_a_class_of_the_solutions_share_its_process_and_are_listed(sa
 
 def test_a_canonical_solution_that_fails_is_said_loudly(sandbox):
     broken = ProblemSet("humaneval", (problem_of(humaneval(canonical_solution="    return 0\n"), "x"),), "x")
-    results = scored(sandbox, broken, RIGHT)
+    kept = {}
+    scored(sandbox, broken, RIGHT, record=kept.__setitem__)
+    results = scored(sandbox, broken, RIGHT, recall=kept.get)
     assert outcomes(results) == ["passed"]
+    assert results.results[0].recalled
     assert [one.task for one in results.failed_references] == ["HumanEval/0"]
     assert "do not trust the score" in results.table()
     broken = ProblemSet("humaneval-plus", (problem_of(plus(canonical_solution="    return 1 / 0\n"), "x"),), "x")

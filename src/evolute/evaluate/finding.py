@@ -216,7 +216,7 @@ def _hub_rows(name: str, configuration: str | None, splits: Sequence[str]) -> It
         raise MissingExtra(f"reading {name!r} from the Hugging Face hub", "parquet") from None
     try:
         for split in splits:
-            yield from datasets.load_dataset(name, configuration, split=split)
+            yield from datasets.load_dataset(name, configuration, split=split, streaming=True)
     except Exception as error:  # noqa: BLE001 - four packages' kinds of error, which share no base, all mean: no data
         said = re.sub(r"\s+", " ", str(error)).strip()[:300] or type(error).__name__
         told = f"the Hugging Face hub gave no dataset {name!r}: {said!r}. Check the name and the network"

@@ -29,6 +29,7 @@ class Verdict:
         base, plus: of a Plus benchmark, whether the original tests and all tests passed; None elsewhere.
         wrong: of a Plus benchmark, which inputs (`base` or `plus`) and the index of the first wrong one, or ("", -1).
         together: tests and program shared a process, since the tests' values cannot cross.
+        reference: the outcome of the task's canonical solution.
     """
 
     outcome: str
@@ -38,6 +39,7 @@ class Verdict:
     plus: bool | None = None
     wrong: tuple[str, int] = ("", -1)
     together: bool = False
+    reference: str = "passed"
 
     def __post_init__(self) -> None:
         # A program may raise half a surrogate pair, which no JSON can hold.

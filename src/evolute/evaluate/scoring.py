@@ -87,8 +87,10 @@ async def score(
             Result(sample, seen[sample.task], made.program, made.rules, verdicts[key], recalled=key in recalled)
         )
         seen[sample.task] += 1
-    references = tuple(scorer.references[task].said for task in by_id if task in scorer.references)
-    return Results(problems, samples, tuple(results), references, scorer.factor, perf_counter() - began, tuple(ks))
+    references = {result.sample.task: _reference(result) for result in results}
+    references |= {task: measured.said for task, measured in scorer.references.items()}
+    in_order = tuple(references[task] for task in by_id if task in references)
+    return Results(problems, samples, tuple(results), in_order, scorer.factor, perf_counter() - began, tuple(ks))
 
 
 def key_of(problems: ProblemSet, problem: Problem, program: str) -> bytes:
@@ -102,6 +104,12 @@ def key_of(problems: ProblemSet, problem: Problem, program: str) -> bytes:
 def _recalled(recall: Recall | None, key: bytes) -> Verdict | None:
     text = recall(key) if recall else None
     return Verdict.from_json(text) if text is not None else None
+
+
+def _reference(result: Result) -> Reference:
+    """What a recalled verdict still knows of its task's canonical solution."""
+    verdict = result.verdict
+    return Reference(result.sample.task, verdict.reference, "as recorded", 0.0, verdict.together)
 
 
 class _Count:
@@ -158,7 +166,8 @@ class _Scorer:
             if problem.id not in self._measuring:
                 self._measuring[problem.id] = group.create_task(self._measure(problem))
             measured = self.references[problem.id] = await self._measuring[problem.id]
-            verdicts[key] = verdict = await self._judged(problem, program, measured)
+            verdict = await self._judged(problem, program, measured)
+            verdicts[key] = verdict = replace(verdict, reference=measured.said.outcome)
             if self._record:
                 self._record(key, verdict.to_json())
             self._count.finished(key)
