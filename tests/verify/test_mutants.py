@@ -40,6 +40,15 @@ def test_mutants_are_the_same_each_time_and_differ_from_the_solution_and_each_ot
         compile(code, "mutant", "exec")
 
 
+def test_the_solution_is_left_as_it_was():
+    tree = ast.parse(SOLUTION + "class A:\n    def f(self, x):\n        return not x and 3 - x\n")
+    before = ast.dump(tree, include_attributes=True)
+    assert len(mutants(tree, 1000)) > len(mutants(ast.parse(SOLUTION), 1000))
+    trivial_programs(tree, ast.parse("assert f(1) == 'x'"))
+    instrumented(tree)
+    assert ast.dump(tree, include_attributes=True) == before
+
+
 def test_a_sample_is_bounded_and_part_of_the_whole():
     tree = ast.parse(SOLUTION)
     some, all_ = mutants(tree, 5), mutants(tree, 1000)

@@ -10,7 +10,6 @@ exceptions, the code under `if __name__ == "__main__"`), and the threshold on th
 from __future__ import annotations
 
 import ast
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -63,25 +62,28 @@ def mutants(tree: ast.Module, most: int) -> list[Mutant]:
     The same solution always has the same ones. Neither the solution itself nor two equal mutants are among them.
     """
     original = ast.unparse(tree)
-    places = [(at, index) for at, node in _sites(tree) for index in range(len(_changes(node)))]
-    places.sort(key=lambda place: tagged_hash("mutant-1", original, *place))
+    digest = tagged_hash("mutant-1", original)
+    places = [(at, index, node) for at, node in _sites(tree) for index in range(len(_changes(node)))]
+    places.sort(key=lambda place: tagged_hash("mutant-1", digest, *place[:2]))
     found: dict[str, tuple[int, str]] = {}
-    for at, index in places:
+    for _, index, node in places:
         if len(found) == most:
             break
-        line, what, code = _mutated(tree, at, index)
+        line, what, code = _mutated(tree, node, index)
         if code != original and code not in found:
             found[code] = (line, what)
     ordered = sorted(found.items(), key=lambda item: (item[1], item[0]))
     return [Mutant(f"line {line}: {what}", code) for code, (line, what) in ordered]
 
 
-def _mutated(tree: ast.Module, at: int, index: int) -> tuple[int, str, str]:
-    changed = copy.deepcopy(tree)
-    node = next(node for number, node in enumerate(ast.walk(changed)) if number == at)
+def _mutated(tree: ast.Module, node: ast.AST, index: int) -> tuple[int, str, str]:
+    """Change a node, write the program down, and put the node back: copying the tree would take longer than that."""
+    before = {name: list(value) if isinstance(value, list) else value for name, value in vars(node).items()}
     line, what, change = _changes(node)[index]
     change(node)
-    return line, what, ast.unparse(ast.fix_missing_locations(changed))
+    code = ast.unparse(tree)
+    vars(node).update(before)
+    return line, what, code
 
 
 def _sites(tree: ast.Module) -> Iterator[tuple[int, ast.AST]]:

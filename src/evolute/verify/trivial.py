@@ -7,7 +7,6 @@ with: `assert f(2) == 4` alone is passed by a function that always returns 4.
 from __future__ import annotations
 
 import ast
-import copy
 from collections.abc import Iterator
 
 CONSTANTS = ("0", "1", "''", "[]", "{}", "True", "False")
@@ -50,15 +49,18 @@ def _is_literal(node: ast.expr) -> bool:
 
 def _filled(tree: ast.Module, body: ast.stmt | None) -> str:
     """The solution with `body` in all of its functions; None: each returns its first argument."""
-    program = copy.deepcopy(tree)
-    # Only outermost ones: what was inside another is gone with its body.
-    holders: list[ast.Module | ast.ClassDef] = [program]
-    holders += [node for node in program.body if isinstance(node, ast.ClassDef)]
+    holders: list[ast.Module | ast.ClassDef] = [tree]
+    holders += [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    before = []
     for holder in holders:
         for node in holder.body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name != "__init__":
+                before.append((node, node.body))
                 node.body = [_first_argument(node, holder) if body is None else body]
-    return ast.unparse(ast.fix_missing_locations(program))
+    code = ast.unparse(tree)
+    for node, statements in before:  # put back: copying the tree would take longer than all else
+        node.body = statements
+    return code
 
 
 def _first_argument(node: ast.FunctionDef | ast.AsyncFunctionDef, holder: ast.Module | ast.ClassDef) -> ast.stmt:
