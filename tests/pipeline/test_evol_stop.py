@@ -19,6 +19,7 @@ from evolute.ledger.rounds import Rounds
 from evolute.pipeline.checking import replay, verify
 from evolute.pipeline.evolstop import decide
 from evolute.pipeline.merging import merge
+from evolute.pipeline.publishing import card_facts
 from evolute.recipe.stopping import Stop
 
 SCRIPTED = {"models.default.api": "scripted", "models.default.model": "scripted", "evolve.rounds": 3}
@@ -200,11 +201,30 @@ def test_the_dataset_up_to_a_round(tmp_path, seeds_file, evolute_command):
     assert evolute_command("export", str(run), "--out", "x.jsonl", "--up-to-round", "-1").returncode == 2
 
 
+SAID = "round 1 scored 0.5, round 2 scored 0.4; rolled back to round 1"
+
+
+def test_the_card_and_the_report_tell_of_it(tmp_path, seeds_file, scorer):
+    run = tmp_path / "run"
+    grow(seeds_file(6), run, scorer(0, 0.5, 0.4))
+    assert any(SAID in limit for limit in card_facts(run).limits)
+    pytest.importorskip("jinja2")
+    page = api.report(run).read_text()
+    assert f"Evol Stop: {SAID}" in page
+
+
+def test_a_round_that_is_under_way_is_told_of(tmp_path, seeds_file):
+    run = tmp_path / "run"
+    with pytest.raises(ScoreFailed):
+        grow(seeds_file(2), run, "false {dataset}")
+    assert api.status(run).evol_stop == "round 1 is not decided yet"
+
+
 def test_status_and_show_tell_of_it(tmp_path, seeds_file, scorer, evolute_command):
     run = tmp_path / "run"
     grow(seeds_file(6), run, scorer(0, 0.5, 0.4))
     told = evolute_command("status", str(run)).stdout
-    assert "Evol Stop: round 1 scored 0.5, round 2 scored 0.4; rolled back to round 1" in " ".join(told.split())
+    assert f"Evol Stop: {SAID}" in " ".join(told.split())
     fields = orjson.loads(evolute_command("status", str(run), "--json").stdout)
     assert fields["rounds"] == {"grown": 2, "scores": {"1": 0.5, "2": 0.4}, "last": 1}
     assert fields["rolled_back"] > 0

@@ -87,8 +87,8 @@ def show_summary(summary: Summary, *, ended: bool = False) -> None:
         console.print(
             f"read: {summary.duplicates:,} exact duplicates (evolved once), {summary.bad_rows:,} bad rows set aside"
         )
-    if summary.rounds is not None and summary.rounds.scores:
-        console.print(_told_rounds(summary))
+    if summary.evol_stop:
+        console.print(f"Evol Stop: {summary.evol_stop}")
     _show_verdicts(console, summary)
     if tried := summary.verified + sum(summary.unverified.values()):
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary.unverified.items())
@@ -109,19 +109,6 @@ def show_summary(summary: Summary, *, ended: bool = False) -> None:
         console.print(f"to go on, run the same command {how}: nothing recorded is paid for twice")
     elif (summary.run / DATASET).is_file():
         console.print(Text(f"all kept rows: {summary.run / DATASET}"))
-
-
-def _told_rounds(summary: Summary) -> str:
-    """What Evol Stop has come to."""
-    rounds = summary.rounds
-    if rounds is None:
-        return ""
-    told = ", ".join(f"round {number} scored {score:g}" for number, score in sorted(rounds.scores.items()))
-    if rounds.last is None:
-        return f"Evol Stop: {told}"
-    if rounds.last == rounds.grown:
-        return f"Evol Stop: {told}; all rounds are kept"
-    return f"Evol Stop: {told}; rolled back to round {rounds.last} ({summary.rolled_back:,} later rows are left out)"
 
 
 def _show_verdicts(console: Console, summary: Summary) -> None:

@@ -185,6 +185,8 @@ def _limits(recipe: Recipe, summary: Summary) -> list[str]:
         found.append("No judge looked whether an evolved instruction says more than its parent.")
     if recipe.evolve.duplicates:
         found.append("Duplicates were dropped during the evolution, so that the dataset depends on timing.")
+    if summary.evol_stop:
+        found.append(f"Rounds were chosen by a score on a development set: {summary.evol_stop}.")
     if summary.left_over:
         found.append("Some lineages could not be finished; their rows are missing.")
     return found

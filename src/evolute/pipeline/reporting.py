@@ -90,6 +90,7 @@ def facts_of(summary: Summary, recipe: Recipe, reader: Reader) -> Facts:
             for use in summary.operations
         ],
         left_over=summary.left_over,
+        evol_stop=summary.evol_stop,
         stopped=summary.stopped,
     )  # fmt: skip
 

@@ -88,6 +88,20 @@ class Summary:
         return 0 if last is None else sum(kept for round_, kept, _ in self.by_round if round_ > last)
 
     @property
+    def evol_stop(self) -> str:
+        """What Evol Stop has come to, in a sentence; empty without one."""
+        if self.rounds is None:
+            return ""
+        told = [f"round {number} scored {score:g}" for number, score in sorted(self.rounds.scores.items())]
+        if self.rounds.last is None:
+            told.append(f"round {self.rounds.grown} is not decided yet")
+            return ", ".join(told)
+        if self.rounds.last == self.rounds.grown:
+            return f"{', '.join(told)}; all rounds are kept"
+        left = f"{self.rolled_back:,} later rows are left out of the dataset"
+        return f"{', '.join(told)}; rolled back to round {self.rounds.last} ({left})"
+
+    @property
     def pending(self) -> int:
         """Seeds whose lineage is not finished."""
         return self.seeds - self.finished

@@ -114,9 +114,10 @@ def gather(
     selected = read_selection(reader)
     told("rows")
     tally = reader.tally()
+    last = reader.last_round()
     made = Counter[int]()
     for (round_, _, reason), count in tally.items():
-        made[round_] += 0 if reason else count
+        made[round_] += 0 if reason or (last is not None and round_ > last) else count
     found = survey(reader.dataset(), allocate(+made, sample), seed=seed, wanted=selected.wanted, hidden=selected.hidden)
     told("lineages")
     examples = examples_by_reason(reader, found.hidden_roots)

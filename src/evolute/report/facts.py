@@ -37,7 +37,8 @@ class Facts:
     """A run, as the report's head tells it.
 
     `dropped` counts evolved candidates by reason, `seeds_dropped` seeds whose own response was dropped. `left_over`
-    counts lineages that could not be finished, by cause; `stopped` says why a run ended early, empty where it did not.
+    counts lineages that could not be finished, by cause; `stopped` says why a run ended early, empty where it did not;
+    `evol_stop` what the scores of its rounds came to, where it has any.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Facts:
     operations: Sequence[OperationUse] = ()
     left_over: Mapping[str, int] = field(default_factory=dict)
     stopped: str = ""
+    evol_stop: str = ""
 
     @property
     def candidates(self) -> int:
