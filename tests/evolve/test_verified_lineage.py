@@ -211,6 +211,16 @@ FAILING = {
     "tests that pass everything": ({"tests": [WEAK], "mended": [WEAK]}, Reason.TESTS_WEAK, None),
     "no tests": ({"tests": ["I have none."], "mended": ["None."]}, Reason.TESTS_MISSING, None),
     "tests cut off": ({"tests": [Completion(None, Failure.TRUNCATED)], "mended": ["."]}, Reason.TESTS_MISSING, None),
+    "tests cut off in the middle": (
+        {"tests": [Completion(TESTS, Failure.TRUNCATED)], "mended": [Completion(TESTS, Failure.TRUNCATED)]},
+        Reason.TESTS_MISSING,
+        None,
+    ),
+    "solution cut off": (
+        {"answers": [WRONG], "solutions": [Completion(RIGHT, Failure.TRUNCATED)]},
+        Reason.TESTS_FAILED,
+        "failed",
+    ),
     "not Python": ({"answers": ["```c\nint clamp(int x) { return x; }\n```"]}, Reason.NOT_PYTHON, None),
     "no code": ({"answers": [PROSE]}, Reason.CODE_MISSING, None),
 }

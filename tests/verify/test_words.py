@@ -32,6 +32,8 @@ def test_what_was_not_says_why():
         "not verified after 2 repairs: tests-failed (outcome: failed; detail: line 3: AssertionError)"
     )
     assert said.endswith("1 run in 0.41 s")
+    broken = in_words(note(verified=False, reason="tests-failed", evidence=evidence, trial=TRIAL | {"runs": 0}))
+    assert broken == "not verified: tests-failed (outcome: failed; detail: line 3: AssertionError)"
     missing = in_words(note(verified=False, reason="not-python", evidence={"languages": ["c"]}, trial=None))
     assert missing == "not verified: not-python (languages: c)"
 

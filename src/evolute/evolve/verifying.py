@@ -150,8 +150,8 @@ class _Course:
     async def _write_tests(self, messages: tuple[Message, ...]) -> str | Finding:
         _, completion = await self._ask_next(messages)
         self._said = completion.text
-        if completion.text is None:
-            return Finding(Reason.TESTS_MISSING, {"detail": f"no answer: {completion.failure}"})
+        if completion.failure is not None or completion.text is None:
+            return Finding(Reason.TESTS_MISSING, {"detail": f"the answer is {completion.failure}"})
         return find_tests(completion.text, self._solution)
 
     async def _mend_tests(self, finding: Finding) -> None:
@@ -165,8 +165,10 @@ class _Course:
         tests = self._tests if isinstance(self._tests, str) else "# There are none yet."
         mend = self._how.prompts["mend-solution"].message(error=_complaint(finding), tests=tests)
         key, completion = await self._ask_next((*self._asked, Message("assistant", self._answer), mend))
-        found = find_solution(completion.text or "")
-        if isinstance(found, Solution) and completion.text is not None:
+        if completion.failure is not None or completion.text is None:
+            return
+        found = find_solution(completion.text)
+        if isinstance(found, Solution):
             self._key, self._answer, self._solution = key, completion.text, found
 
     async def _ask_next(self, messages: tuple[Message, ...]) -> tuple[bytes, Completion]:

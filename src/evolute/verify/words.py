@@ -15,7 +15,7 @@ def in_words(verification: str) -> str:
         return ""
     note: dict[str, Any] = orjson.loads(verification)
     repairs = _count(note["repairs"], "repair")
-    figures = _figures(note["trial"]) if note["trial"] else ""
+    figures = _figures(note["trial"]) if note["trial"] and note["trial"]["runs"] else ""
     if note["verified"]:
         after = f" after {repairs}" if note["repairs"] else ""
         return f"verified{after}: {figures}"
