@@ -191,3 +191,30 @@ def test_what_is_cancelled_ends_and_the_others_go_on(sandbox):
         return all(isinstance(one, asyncio.CancelledError) for one in ended), (await box.run("print(2)")).output
 
     assert sandbox(cancel) == (True, "2\n")
+
+
+def test_text_that_no_file_takes_is_only_text(sandbox):
+    """Half of a surrogate pair, in a program and in what it says."""
+    ran = sandbox(lambda box: box.run("raise ValueError('\\ud800')"))
+    assert ran.detail == "line 1: ValueError: ? [raise ValueError('\\ud800')]"
+    tested = sandbox(lambda box: box.test("def f(x):\n    return '\ud800'", "assert f(1)", calls=["f"]))
+    assert tested.outcome is Outcome.ERROR
+
+
+FRAME = """
+import os
+said = SAID
+for fd in range(3, 20):
+    try: os.write(fd, len(said).to_bytes(4, "big") + said)
+    except OSError: pass
+os._exit(0)
+"""
+
+
+def test_an_outcome_of_its_own_invention_is_a_crash(sandbox):
+    for said in (b'["done","brilliant",""]', b'["done",1,2]', b'["loaded","passed",""]', b"[]", b"{}", b"NaN"):
+        ran = sandbox(lambda box, said=said: box.run(FRAME.replace("SAID", repr(said))))
+        assert (ran.outcome, ran.detail) == (Outcome.CRASHED, "it sent what is no verdict"), (said, ran)
+    forged = FRAME.replace("SAID", repr(b'["test","module","brilliant",""]'))
+    tested = sandbox(lambda box: box.test("def f(x): return x", forged, calls=["f"]))
+    assert tested.outcome is Outcome.CRASHED

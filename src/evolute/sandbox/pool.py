@@ -104,12 +104,12 @@ class Sandbox:
             try:
                 async with asyncio.timeout(limits.seconds):
                     await process.tell(self._job("run", limits, code=code, stdin=stdin))
-                    _, outcome, detail = await heard(process, "done")
+                    outcome, detail = await heard(process, "done")
             except (TimeoutError, Gone, Flooded) as error:
                 outcome, detail = ended(error, limits)
             seconds = perf_counter() - began
             await process.kill()
-            return Ran(Outcome(outcome), detail, process.output, seconds)
+            return Ran(outcome, detail, process.output, seconds)
 
     async def test(
         self,
@@ -184,9 +184,9 @@ class Sandbox:
             try:
                 async with asyncio.timeout(limits.seconds) as whole:
                     await process.tell(self._job("call", limits, code=candidate, function=function))
-                    _, outcome, detail = await heard(process, "loaded")
-                    if outcome != "passed":
-                        yield Returned(Outcome(outcome), None, detail, 0.0)
+                    outcome, detail = await heard(process, "loaded")
+                    if outcome is not Outcome.PASSED:
+                        yield Returned(outcome, None, detail, 0.0)
                         return
             except (TimeoutError, Gone, Flooded) as error:
                 outcome, detail = ended(error, limits)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
 import socket
 import tempfile
 from subprocess import Popen, TimeoutExpired
-
-import orjson
 
 from evolute.errors import SandboxError
 from evolute.sandbox.blueprint import Blueprint
@@ -82,7 +81,7 @@ class Process:
 
     async def tell(self, said: object) -> None:
         """Send one frame of plain JSON."""
-        await self.say(orjson.dumps(said))
+        await self.say(json.dumps(said).encode())  # a program may hold a lone surrogate, which orjson refuses
 
     async def hear(self, limit: int) -> bytes:
         """Wait for one frame of at most `limit` bytes.

@@ -10,6 +10,8 @@ from evolute.sandbox.inside import values
 from evolute.sandbox.outcomes import Limits, Outcome, Returned, Tested
 from evolute.sandbox.process import Flooded, Gone, Process
 
+_OUTCOMES = frozenset(Outcome)
+
 
 class Verdict:
     """Gathers what the tests say, and carries their calls to the candidate."""
@@ -30,15 +32,14 @@ class Verdict:
             async with asyncio.timeout(limits.seconds):
                 if tester is subject:
                     await tester.tell(job)
-                _, loaded, detail = await heard(subject, "loaded")
-                outcome = Outcome(loaded)
+                outcome, detail = await heard(subject, "loaded")
                 if outcome is Outcome.PASSED:
                     if tester is not subject:
                         await tester.tell(job)
                     await self._carry(tester, subject, limits)
                     if read is not None:
                         await subject.tell(("read", read))
-                        self._value = _decoded((await heard(subject, "value"))[1])
+                        self._take(await subject.hear(limits.value))
         except (TimeoutError, Gone, Flooded) as error:
             if not (self.reached and self._tests):
                 outcome, detail = ended(error, limits)
@@ -64,8 +65,8 @@ class Verdict:
 
     def _take(self, frame: bytes) -> None:
         match _json(frame):
-            case ["test", str(name), str(outcome), str(detail)]:
-                self._tests.append((name, Outcome(outcome), detail))
+            case ["test", str(name), str(outcome), str(detail)] if outcome in _OUTCOMES:
+                self._tests.append((_readable(name), Outcome(outcome), _readable(detail)))
             case ["value", value, None]:
                 self._value = _decoded(value)
             case ["verdict", self._nonce]:
@@ -89,20 +90,25 @@ async def called(
             except Exception as error:  # noqa: BLE001 - whatever a value that nobody vouches for causes
                 return Returned(Outcome.CRASHED, None, f"it sent what is no value: {type(error).__name__}", took)
         case [("failed" | "timeout" | "memory") as outcome, None, str(detail), float(took)]:
-            return Returned(Outcome(outcome), None, detail, took)
+            return Returned(Outcome(outcome), None, _readable(detail), took)
     raise Gone("it sent what is no result")
 
 
-async def heard(process: Process, kind: str) -> tuple[str, str, str]:
-    """Wait for a frame of this kind, with two things said.
+async def heard(process: Process, kind: str) -> tuple[Outcome, str]:
+    """Wait for a frame of this kind: how something ended, and the detail.
 
     Raises:
         Flooded, Gone: there will be none.
     """
-    said = _json(await process.hear(1 << 22))
-    if not isinstance(said, list) or len(said) != 3 or said[0] != kind:
-        raise Gone("it sent what is no verdict")
-    return said[0], said[1], said[2]
+    match _json(await process.hear(1 << 22)):
+        case [said, str(outcome), str(detail)] if said == kind and outcome in _OUTCOMES:
+            return Outcome(outcome), _readable(detail)
+    raise Gone("it sent what is no verdict")
+
+
+def _readable(text: str) -> str:
+    """Text without lone surrogates, which no file takes."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _json(frame: bytes) -> object:
