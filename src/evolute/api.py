@@ -13,6 +13,7 @@ from evolute.evolve.budget import Limits
 from evolute.evolve.planning import Estimate
 from evolute.pipeline.checking import Check, replay, verify
 from evolute.pipeline.comparing import Comparison, compare
+from evolute.pipeline.evaluating import evaluate_code
 from evolute.pipeline.evolving import evolve, resolve_recipe
 from evolute.pipeline.merging import Merged, merge
 from evolute.pipeline.planning import plan
@@ -43,6 +44,7 @@ __all__ = [
     "Summary",
     "compare",
     "dataset",
+    "evaluate_code",
     "evolve",
     "export",
     "merge",

@@ -67,6 +67,8 @@ def test_people_get_a_table_the_failures_and_what_is_missing(evolute_command, sa
     assert "\x1b" not in ended.stdout
     assert str(out / "results.json") in ended.stdout
     assert json.loads((out / "results.json").read_text())["passed"] == 22
+    status = evolute_command("status", out)
+    assert (status.returncode, "is an evaluation, not a run" in status.stderr) == (2, True), status
     again = evolute_command(*told, "--json")
     assert json.loads(again.stdout)["factor"] is None, "nothing had to be run again, so no machine was measured"
 

@@ -14,10 +14,10 @@ from evolute.evaluate.extraction import RULES
 from evolute.evaluate.prompts import default_prompt
 from evolute.evaluate.results import KS
 from evolute.files import replacing
+from evolute.pipeline.summary import EVALUATION
 from evolute.recipe import ModelSpec, assign
 from evolute.recipe.models import Part
 
-EVALUATION = "evaluation.yaml"
 Benchmark = Literal["humaneval", "humaneval-plus", "mbpp", "mbpp-plus"]
 
 SAMPLED = {"temperature": 0.2, "top_p": 0.95}

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from evolute.errors import InputError
 from evolute.ledger import Reader, SelectionReader, Totals
 from evolute.ledger.rounds import Rounds
 from evolute.models.prices import cost, unit_price
@@ -18,6 +19,8 @@ from evolute.records import Usage
 
 DATASET = "dataset.jsonl"
 """The file in a run's folder that holds all rows that the evolution kept."""
+EVALUATION = "evaluation.yaml"
+"""What tells the folder of an evaluation from a run's."""
 _GRADER, _FURTHER, _REST = "(grader)", "(further responses)", "(other calls)"
 
 
@@ -114,7 +117,13 @@ class Summary:
 
 
 def run_recipe(run: Path) -> Recipe:
-    """The recipe as the run resolved it."""
+    """The recipe as the run resolved it.
+
+    Raises:
+        InputError: the folder holds an evaluation, which has none.
+    """
+    if (run / EVALUATION).exists():
+        raise InputError(f"{run} is an evaluation, not a run: what came of it is in {run / 'results.json'}")
     return resolve(load(run / "recipe.yaml"), str(run / "recipe.yaml"))
 
 
