@@ -20,6 +20,7 @@ from evolute.pipeline.checking import replay, verify
 from evolute.pipeline.evolstop import decide
 from evolute.pipeline.merging import merge
 from evolute.pipeline.publishing import card_facts
+from evolute.pipeline.validating import validate
 from evolute.recipe.stopping import Stop
 
 SCRIPTED = {"models.default.api": "scripted", "models.default.model": "scripted", "evolve.rounds": 3}
@@ -211,6 +212,13 @@ def test_the_card_and_the_report_tell_of_it(tmp_path, seeds_file, scorer):
     pytest.importorskip("jinja2")
     page = api.report(run).read_text()
     assert f"Evol Stop: {SAID}" in page
+
+
+def test_validate_tells_of_the_command_and_whether_it_is_there(tmp_path):
+    (tmp_path / "r.yaml").write_text("evolve: {rounds: 3, stop: {command: 'no-such-program {dataset}', seeds: true}}\n")
+    found = validate(tmp_path / "r.yaml")
+    assert ("", "Evol Stop: up to 4 times, no-such-program {dataset}") in found.plan
+    assert any("no program 'no-such-program'" in lacking for lacking in found.missing)
 
 
 def test_a_round_that_is_under_way_is_told_of(tmp_path, seeds_file):

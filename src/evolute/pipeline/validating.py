@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -213,6 +215,11 @@ def _evolution(found: Validation, recipe: Recipe, where: str) -> None:
     )
     found.plan.append(("", f"operations: {drawn}"))
     found.plan.append(("", f"about {_calls(recipe):,} calls for each seed where every child is kept"))
+    if (stop := evolve.stop) is not None:
+        times = evolve.rounds + stop.seeds
+        found.plan.append(("", f"Evol Stop: up to {_count(times, 'time')}, {stop.command}"))
+        if shutil.which(program := shlex.split(stop.command)[0]) is None:
+            found.missing.append(f"evolve.stop.command: there is no program {program!r} here")
 
 
 def _verification(found: Validation, recipe: Recipe, where: str) -> None:
