@@ -32,7 +32,7 @@ from evolute.seeds.sources import places
 
 _LOOKED_AT = 20  # seeds of each file, to recognise it
 _COUNTED = 1_000_000
-_DONE = {"drop": "dropped", "flag": "flagged"}
+_DONE = {"drop": "dropped", "flag": "flagged", "keep": "kept"}
 
 
 @dataclass(slots=True)
@@ -230,8 +230,8 @@ def _verification(found: Validation, recipe: Recipe, where: str) -> None:
     found.plan.append(
         (
             "verify",
-            f"each answer's code is run on tests of its own; {rules.unverified} what cannot be verified after "
-            f"{_count(rules.repairs, 'repair')}, each a call more",
+            f"each answer's code is run on tests of its own; what cannot be verified, with up to "
+            f"{_count(rules.repairs, 'repair')} at a call each, is {_DONE[rules.unverified]}",
         )
     )
 
