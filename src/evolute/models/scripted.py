@@ -63,7 +63,8 @@ def evolved(messages: Iterable[Message], draw: int) -> str:
     """The given instruction and one more constraint of 10 to 20 words, another one for each draw."""
     given, roll = given_instruction(_last_user(messages)), _roll(messages, draw)
     clause = f"also {_ACTIONS[roll[0] % 16]} {_SCOPES[roll[1] % 16]}, {_LIMITS[roll[2] % 16]}"
-    return f"{given.rstrip()} In your reply, {clause}."
+    gap = "\n\n" if given.rstrip().endswith("```") else " "  # behind a fence, words would leave it open
+    return f"{given.rstrip()}{gap}In your reply, {clause}."
 
 
 def answered(messages: Iterable[Message], draw: int) -> str:
