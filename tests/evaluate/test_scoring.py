@@ -79,6 +79,12 @@ def test_outputs_are_compared_by_value_and_type_on_our_side(sandbox):
     assert outcomes(scored(sandbox, PLUS, cheat, "def add_one(x):\n    return [x + 1]")) == ["failed", "failed"]
 
 
+def test_what_a_function_prints_does_not_count(sandbox):
+    loud = "def add_one(x):\n    print('x' * 10**8)\n    return x + 1\n"
+    assert outcomes(scored(sandbox, PLUS, loud)) == ["passed"]
+    assert outcomes(scored(sandbox, HUMANEVAL, f"open = None\n{loud}")) == ["passed"]
+
+
 def test_a_match_object_counts_as_one_and_no_more(sandbox):
     row = plus(737, family="Mbpp", entry_point="check_str", base_input=[["a"], ["b"]], plus_input=[])
     row |= {"canonical_solution": "import re\ndef check_str(x):\n    return re.match('a', x)\n"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from evolute.evaluate.limits import quiet
 from evolute.evaluate.oracles import NOT_NONE, TOO_LARGE, Oracle
 from evolute.evaluate.problems import Problem
 from evolute.sandbox import Outcome, Returned
@@ -33,8 +34,8 @@ def to_call(problem: Problem, program: str) -> tuple[str, str]:
     if problem.id.startswith("Mbpp/"):
         for names, wrapper in ((NOT_NONE, _PRESENCE), (TOO_LARGE, _DIGEST)):
             if entry in names:
-                return program + wrapper.format(entry=entry), "_returned"
-    return program, entry
+                return quiet(program) + wrapper.format(entry=entry), "_returned"
+    return quiet(program), entry
 
 
 @dataclass(frozen=True, slots=True)

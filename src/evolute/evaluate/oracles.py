@@ -1,7 +1,8 @@
 """Whether an output is right: EvalPlus's comparison with the reference's, on plain values, on the trusted side.
 
 The rules are those of `unsafe_execute` in EvalPlus 0.3.1 (Apache-2.0), so that verdicts agree with it, its oddities
-included; each has a name here. EvalPlus compares inside the candidate's process, where an object that equals everything
+included, but for one: there no solution of HumanEval/32 can pass, since the calls that its own oracle found right are
+not counted. EvalPlus compares inside the candidate's process, where an object that equals everything
 is right everywhere; here only plain values arrive.
 """
 

@@ -24,6 +24,7 @@ from evolute.evaluate.limits import (
     TEST_SECONDS,
     calling,
     machine_factor,
+    quiet,
 )
 from evolute.evaluate.problems import Problem, ProblemSet
 from evolute.evaluate.results import KS, Reference, Result, Results, Verdict
@@ -190,7 +191,7 @@ class _Scorer:
         limits = replace(LIMITS, seconds=TEST_SECONDS * factor)
         for together in (False, True):
             ran = await self._sandbox.test(
-                problem.reference,
+                quiet(problem.reference),
                 problem.tests,
                 calls=problem.calls,
                 setup=problem.setup,
@@ -225,7 +226,12 @@ class _Scorer:
             return Verdict(said.outcome, said.detail, said.seconds, together=said.together)
         limits = replace(LIMITS, seconds=seconds)
         ran = await self._sandbox.test(
-            program, problem.tests, calls=problem.calls, setup=problem.setup, limits=limits, together=said.together
+            quiet(program),
+            problem.tests,
+            calls=problem.calls,
+            setup=problem.setup,
+            limits=limits,
+            together=said.together,
         )
         return Verdict(ran.outcome.value, ran.detail, ran.seconds, together=said.together)
 
