@@ -21,6 +21,7 @@ def fingerprint(**fields):
         {"models__default__base_url": "http://localhost:1/v1"}, {"models__default__concurrency": 3},
         {"models__default__price": {"input": 1, "output": 2}}, {"evolve__operation_folders": ["mine"]},
         {"verify__repairs": 5},  # where nothing is verified
+        {"evolve__stop": {"command": "./score.sh {dataset}"}},  # it chooses among rounds, and no verdict depends on it
     ],
 )  # fmt: skip
 def test_what_does_not_decide_the_evolution_repeats_none_of_it(fields):

@@ -1,6 +1,9 @@
 import json
 
-NAMES = ["add-constraints", "complicate-input", "concretize", "deepen", "in-breadth", "increase-reasoning"]
+NAMES = [
+    "add-constraints", "code-complexity", "code-constraints", "code-rare-requirement", "code-reasoning",
+    "code-wrong-reference", "complicate-input", "concretize", "deepen", "in-breadth", "increase-reasoning",
+]  # fmt: skip
 MINE = """---
 name: shout
 family: in-depth
