@@ -218,3 +218,23 @@ def test_an_outcome_of_its_own_invention_is_a_crash(sandbox):
     forged = FRAME.replace("SAID", repr(b'["test","module","brilliant",""]'))
     tested = sandbox(lambda box: box.test("def f(x): return x", forged, calls=["f"]))
     assert tested.outcome is Outcome.CRASHED
+
+
+def test_the_order_of_a_set_is_the_same_each_time(sandbox):
+    program = "print(list({'a', 'b', 'c', 'd', 'e', 'f', 'g'}))"
+
+    async def twice(box):
+        return await box.run(program), await box.run(program)
+
+    first, second = sandbox(twice)
+    assert first.output == second.output
+
+
+def test_a_value_larger_than_its_memory_ends_that_call(sandbox):
+    code = "def f(n):\n    return 'x' * n"
+
+    async def called(box):
+        limits = Limits(memory=1 << 27, value=1 << 28)
+        return [one.outcome async for one in box.call(code, "f", [[1], [45_000_000], [1]], limits=limits)]
+
+    assert sandbox(called) == [Outcome.PASSED, Outcome.MEMORY, Outcome.PASSED]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import cast
 
 from evolute.sandbox import Limits, Returned, Sandbox
 
@@ -72,8 +71,6 @@ async def calling(
     seconds: Sequence[float] | None = None,
 ) -> AsyncIterator[AsyncIterator[Returned]]:
     """`sandbox.call`, whose process ends with the block."""
-    calls = cast(
-        AsyncGenerator[Returned, None], sandbox.call(program, function, inputs, limits=limits, seconds=seconds)
-    )
+    calls = sandbox.call(program, function, inputs, limits=limits, seconds=seconds)
     async with aclosing(calls):
         yield calls

@@ -7,7 +7,7 @@ import math
 import os
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
 
@@ -168,7 +168,7 @@ class Sandbox:
         *,
         limits: Limits | None = None,
         seconds: Sequence[float] | None = None,
-    ) -> AsyncIterator[Returned]:
+    ) -> AsyncGenerator[Returned, None]:
         """Call the candidate's function on each list of arguments, in one process; close the iterator to stop early.
 
         `seconds` bounds each call, `limits.seconds` all of them. A call whose time is over does not end the others,

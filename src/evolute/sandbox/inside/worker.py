@@ -44,9 +44,9 @@ class Channel:
     def say(self, *said: Any) -> None:
         """Send one frame."""
         data = json_dumps(said).encode()
-        data = len(data).to_bytes(4, "big") + data
-        while data:
-            data = data[write(self._out, data) :]
+        left = memoryview(len(data).to_bytes(4, "big") + data)
+        while left:
+            left = left[write(self._out, left) :]
 
     def hear(self) -> Any:
         """Wait for one frame."""
@@ -136,7 +136,7 @@ def describe(error: BaseException, code: str, place: str) -> str:
         text = ""
     said += f": {text}" if text else ""
     lines = code.splitlines()
-    if line and line <= len(lines):
+    if 0 < line <= len(lines):
         source = lines[line - 1].strip()[:_DETAIL]
         said = f"line {line}: {said} [{source}]"
     return said.replace("\n", " ")[: 2 * _DETAIL]
@@ -367,4 +367,7 @@ def _call(channel: Channel, job: dict[str, Any]) -> None:
         except BaseException as error:  # all that a program may raise, SystemExit included
             took = perf_counter() - began
             said = (_kind(error, "failed"), None, describe(error, code, SOLUTION))
-        channel.say(*said, took)
+        try:
+            channel.say(*said, took)
+        except MemoryError:
+            channel.say("memory", None, "its value does not fit into its memory", took)
