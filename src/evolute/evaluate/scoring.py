@@ -31,6 +31,7 @@ from evolute.evaluate.results import KS, Reference, Result, Results, Verdict
 from evolute.evaluate.samples import SampleSet
 from evolute.records import tagged_hash
 from evolute.sandbox import Outcome, Returned, Sandbox
+from evolute.sandbox.inside.values import dumps
 
 _PROTOCOL = 1
 
@@ -128,9 +129,13 @@ class _Count:
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """What a canonical solution says about its task: how it did, its outputs and the seconds of each."""
+    """What a canonical solution says about its task: how it did, its outputs and the seconds of each.
+
+    `asked` has the inputs as they cross to a program, written once for all programs.
+    """
 
     said: Reference
+    asked: tuple[str, ...] = ()
     returned: tuple[Returned, ...] = ()
 
 
@@ -207,17 +212,17 @@ class _Scorer:
         )
 
     async def _measure_outputs(self, problem: Problem, factor: float) -> _Measured:
-        inputs = [*problem.base, *problem.plus]
+        asked = tuple(dumps(list(one)) for one in (*problem.base, *problem.plus))
         limits = replace(LIMITS, seconds=TASK_SECONDS * factor)
         program, function = to_call(problem, problem.reference)
-        async with calling(self._sandbox, program, function, inputs, limits=limits) as calls:
+        async with calling(self._sandbox, program, function, asked, limits=limits) as calls:
             returned = tuple([one async for one in calls])
         wrong = next((one for one in returned if one.outcome is not Outcome.PASSED), None)
-        if wrong is None and len(returned) < len(inputs):
-            wrong = Returned(Outcome.CRASHED, None, f"only {len(returned)} of {len(inputs)} calls returned", 0.0)
+        if wrong is None and len(returned) < len(asked):
+            wrong = Returned(Outcome.CRASHED, None, f"only {len(returned)} of {len(asked)} calls returned", 0.0)
         outcome, detail = (wrong.outcome, wrong.detail) if wrong else (Outcome.PASSED, "")
         seconds = sum(one.seconds for one in returned)
-        return _Measured(Reference(problem.id, outcome.value, detail, seconds), returned)
+        return _Measured(Reference(problem.id, outcome.value, detail, seconds), asked, returned)
 
     async def _tested(self, problem: Problem, program: str, measured: _Measured, factor: float) -> Verdict:
         """By the task's own tests."""
@@ -239,7 +244,7 @@ class _Scorer:
 
     async def _compared(self, problem: Problem, program: str, measured: _Measured, factor: float) -> Verdict:
         """By its outputs for the base and the plus inputs, up to the first wrong one."""
-        inputs, expected = [*problem.base, *problem.plus], measured.returned
+        asked, expected = measured.asked, measured.returned
         if measured.said.outcome != Outcome.PASSED:
             detail = f"the canonical solution does not run: {measured.said.detail}"
             return Verdict("error", detail, base=False, plus=False)
@@ -250,11 +255,11 @@ class _Scorer:
             found = await compare(problem, _again(expected), expected)
         else:
             source, function = to_call(problem, program)
-            async with calling(self._sandbox, source, function, inputs, limits=limits, seconds=room) as calls:
+            async with calling(self._sandbox, source, function, asked, limits=limits, seconds=room) as calls:
                 found = await compare(problem, calls, expected)
         base = found.index >= len(problem.base)
         place = ("plus", found.index - len(problem.base)) if base else ("base", found.index)
-        if found.index >= len(inputs):
+        if found.index >= len(asked):
             place = ("", -1)
         plus = found.outcome is Outcome.PASSED
         return Verdict(found.outcome.value, found.detail, found.seconds, base=base, plus=plus, wrong=place)

@@ -8,7 +8,8 @@ import os
 import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from itertools import repeat
 from time import perf_counter
 
 from evolute.errors import SandboxError, SandboxUnavailable
@@ -16,7 +17,7 @@ from evolute.sandbox.blueprint import draw
 from evolute.sandbox.outcomes import Limits, Outcome, Ran, Returned, Tested
 from evolute.sandbox.probing import PROBE, check_probe
 from evolute.sandbox.process import Flooded, Gone, Process
-from evolute.sandbox.talking import Verdict, called, ended, heard
+from evolute.sandbox.talking import Verdict, call_ahead, ended, heard
 
 
 class Sandbox:
@@ -173,35 +174,28 @@ class Sandbox:
 
         `seconds` bounds each call, `limits.seconds` all of them. A call whose time is over does not end the others,
         unless the process had to be killed; then the last of the results says so. A candidate that does not load
-        gives one result, its error.
+        gives one result, its error. Arguments that are a text are taken as `values.dumps` made it of a list.
 
         Raises:
             Uncrossable: an argument is no plain value.
             SandboxError: no process could be started.
         """
         limits = limits or self.limits
+        rooms = repeat(limits.seconds) if seconds is None else seconds
         async with self._turns, self._process() as process:
+            deadline = asyncio.get_running_loop().time() + limits.seconds
             try:
-                async with asyncio.timeout(limits.seconds) as whole:
+                async with asyncio.timeout_at(deadline):
                     await process.tell(self._job("call", limits, code=candidate, function=function))
                     outcome, detail = await heard(process, "loaded")
-                    if outcome is not Outcome.PASSED:
-                        yield Returned(outcome, None, detail, 0.0)
-                        return
+                if outcome is Outcome.PASSED:
+                    async with aclosing(call_ahead(process, arguments, rooms, deadline, limits)) as results:
+                        async for returned in results:
+                            yield returned
+                    return
             except (TimeoutError, Gone, Flooded) as error:
                 outcome, detail = ended(error, limits)
-                yield Returned(outcome, None, detail, 0.0)
-                return
-            deadline = whole.when() or 0.0
-            for number, positional in enumerate(arguments):
-                room = seconds[number] if seconds is not None else limits.seconds
-                try:
-                    returned = await called(process, positional, room, deadline, limits)
-                except (TimeoutError, Gone, Flooded) as error:
-                    outcome, detail = ended(error, limits)
-                    yield Returned(outcome, None, detail, room)
-                    return
-                yield returned
+            yield Returned(outcome, None, detail, 0.0)
 
     def _job(self, do: str, limits: Limits, **said: object) -> dict[str, object]:
         cpu = math.ceil(limits.seconds) + 1

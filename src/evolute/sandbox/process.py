@@ -48,6 +48,7 @@ class Process:
     def __init__(self, process: Popen[bytes], blueprint: Blueprint, folder: str | None) -> None:
         self._process = process
         self._output = bytearray()
+        self._unread = bytearray()
         self._limit = blueprint.output
         self._folder = folder
         self._flooded = False
@@ -66,7 +67,7 @@ class Process:
         with its_channel, its_output:
             self = cls(_spawn(blueprint, folder, its_channel, its_output), blueprint, folder)
         await self._connect(channel, output)
-        self._write(blueprint.worker)
+        self.put(blueprint.worker)
         try:
             await self.hear(1 << 10)
         except (Gone, Flooded):
@@ -74,11 +75,16 @@ class Process:
             raise SandboxError(f"no process could be started in the sandbox: {self.output.strip()!r}") from None
         return self
 
-    async def say(self, frame: bytes) -> None:
-        """Send one frame; a process that is gone shows when it is heard."""
-        self._write(frame)
+    async def say(self, *frames: bytes) -> None:
+        """Send frames; that the process is gone shows when it is heard."""
+        self.put(*frames)
         with contextlib.suppress(ConnectionError):
             await self._stdin.drain()
+
+    def put(self, *frames: bytes) -> None:
+        """Send frames without waiting until they are taken."""
+        if not self._stdin.is_closing():
+            self._stdin.write(b"".join(len(frame).to_bytes(4, "big") + frame for frame in frames))
 
     async def tell(self, said: object) -> None:
         """Send one frame of plain JSON."""
@@ -91,15 +97,35 @@ class Process:
             Flooded: it printed more than it may.
             Gone: there will be none.
         """
-        try:
-            size = int.from_bytes(await self._stdout.readexactly(4), "big")
-            if size > limit:
-                raise Gone(f"a value of {size} bytes, and {limit} may cross")
-            return await self._stdout.readexactly(size)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            if self._flooded:
-                raise Flooded from None
-            raise Gone(await self._why()) from None
+        while (frame := self.heard(limit)) is None:
+            try:
+                part = await self._stdout.read(1 << 18)
+            except ConnectionError:
+                part = b""
+            if not part:
+                if self._flooded:
+                    raise Flooded
+                raise Gone(await self._why())
+            self._unread += part
+        return frame
+
+    def heard(self, limit: int) -> bytes | None:
+        """A frame that is here already, or None.
+
+        Raises:
+            Gone: it is larger than `limit` bytes.
+        """
+        unread = self._unread
+        if len(unread) < 4:
+            return None
+        end = 4 + int.from_bytes(unread[:4], "big")
+        if end > limit + 4:
+            raise Gone(f"a value of {end - 4} bytes, and {limit} may cross")
+        if len(unread) < end:
+            return None
+        frame = bytes(unread[4:end])
+        del unread[:end]
+        return frame
 
     @property
     def output(self) -> str:
@@ -131,9 +157,6 @@ class Process:
         self._stdout, self._stdin = await asyncio.open_unix_connection(sock=channel)
         printed, self._printing = await asyncio.open_unix_connection(sock=output)
         self._reading = asyncio.ensure_future(self._collect(printed))
-
-    def _write(self, frame: bytes) -> None:
-        self._stdin.write(len(frame).to_bytes(4, "big") + frame)
 
     def _end(self) -> None:
         """Kill. The sandbox's first process takes all others with it; without a sandbox there is only the group."""

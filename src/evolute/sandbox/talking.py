@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from time import perf_counter
 
 from evolute.sandbox.inside import values
@@ -11,6 +12,8 @@ from evolute.sandbox.outcomes import Limits, Outcome, Returned, Tested
 from evolute.sandbox.process import Flooded, Gone, Process
 
 _OUTCOMES = frozenset(Outcome)
+_AHEAD, _AHEAD_BYTES = 128, 1 << 20
+"""Calls that a process is given at once, at most, and from how many bytes on fewer."""
 
 
 class Verdict:
@@ -75,14 +78,53 @@ class Verdict:
                 raise Gone("it sent what is no verdict")
 
 
-async def called(
-    process: Process, positional: Sequence[object], room: float, deadline: float, limits: Limits
-) -> Returned:
-    """One call. The process keeps the time itself; where it does not, it is killed a second later."""
-    now = asyncio.get_running_loop().time()
-    async with asyncio.timeout(max(0.0, min(room + 1, deadline - now))):
-        await process.say(f"[{values.dumps(list(positional))},{room!r}]".encode())
-        said = _json(await process.hear(limits.value))
+async def call_ahead(
+    process: Process,
+    arguments: Iterable[Sequence[object]],
+    rooms: Iterable[float],
+    deadline: float,
+    limits: Limits,
+) -> AsyncGenerator[Returned, None]:
+    """Call after call, of which the process has always some to go on with; `rooms` has the seconds of each.
+
+    Raises:
+        TimeoutError, Flooded, Gone: there will be no more results.
+    """
+    asked = zip(arguments, rooms, strict=False)
+    waiting: deque[float] = deque()
+    while True:
+        if len(waiting) <= _AHEAD // 2:
+            _ask(process, asked, waiting)
+        if not waiting:
+            return
+        yield await _called(process, waiting.popleft(), deadline, limits)
+
+
+def _ask(process: Process, asked: Iterator[tuple[Sequence[object], float]], waiting: deque[float]) -> None:
+    """Send the next calls: so many, or so many bytes."""
+    frames: list[bytes] = []
+    size = 0
+    while len(waiting) < _AHEAD and size < _AHEAD_BYTES:
+        call = next(asked, None)
+        if call is None:
+            break
+        positional, room = call
+        text = positional if isinstance(positional, str) else values.dumps(list(positional))
+        frames.append(f"[{text},{room!r}]".encode())
+        waiting.append(room)
+        size += len(text)
+    if frames:
+        process.put(*frames)
+
+
+async def _called(process: Process, room: float, deadline: float, limits: Limits) -> Returned:
+    """One result. The process keeps the time itself; where it does not, it is killed a second later."""
+    frame = process.heard(limits.value)
+    if frame is None:
+        now = asyncio.get_running_loop().time()
+        async with asyncio.timeout(max(0.0, min(room + 1, deadline - now))):
+            frame = await process.hear(limits.value)
+    said = _json(frame)
     match said:
         case ["passed", value, "", float(took)]:
             try:
