@@ -485,6 +485,24 @@ def f(x): return 0
 }
 
 
+SWALLOWING = {
+    "map": "assert all(map(lambda c: f(c[0]) == c[1], [(1, 2), (5, 6)]))",
+    "zip": "for got, want in zip(map(f, [1, 5]), [2, 6]):\n    assert got == want",
+    "iter": "for got in iter(lambda: f(1), 2):\n    assert False",
+    "generator": "def g():\n    yield f(1)\nassert next(g(), 2) == 2",
+    "next": "assert next(map(f, [1]), 2) == 2",
+}
+
+
+@pytest.mark.parametrize("tests", SWALLOWING.values(), ids=SWALLOWING)
+@pytest.mark.parametrize(
+    "name", ["StopIteration", "StopAsyncIteration", "GeneratorExit", "type('Mine', (StopIteration,), {})"]
+)
+def test_no_exception_ends_the_tests_in_silence(sandbox, name, tests):
+    tested = sandbox(lambda box: box.test(f"def f(x): raise {name}", tests, calls=["f"], limits=QUICK))
+    assert tested.outcome is Outcome.FAILED, tested
+
+
 @pytest.mark.parametrize("name", FORGERIES)
 def test_none_passes_a_task_that_it_did_not_solve(sandbox, name):
     tests = "assert f(1) == 2\nassert f(5) == 6\ndef test_more():\n    assert [f(x) for x in range(3)] == [1, 2, 3]"

@@ -238,3 +238,40 @@ def test_a_value_larger_than_its_memory_ends_that_call(sandbox):
         return [one.outcome async for one in box.call(code, "f", [[1], [45_000_000], [1]], limits=limits)]
 
     assert sandbox(called) == [Outcome.PASSED, Outcome.MEMORY, Outcome.PASSED]
+
+
+def test_what_it_says_of_itself_is_bounded(sandbox):
+    for seconds in ("NaN", "-1.0", "1e9"):
+        said = f'["failed",null,"x",{seconds}]'.encode()
+        frame = len(said).to_bytes(4, "big") + said
+        code = f"{WRITE}def f(x):\n    for fd in range(3, 12): w(fd, {frame!r})\n    os._exit(0)"
+
+        async def once(box, code=code):
+            return [one async for one in box.call(code, "f", [[1]])]
+
+        (only,) = sandbox(once)
+        assert (only.outcome, only.detail) == (Outcome.CRASHED, "it sent what is no result")
+    ran = sandbox(lambda box: box.run("raise ValueError('x' * 100_000 + '\\n')"))
+    assert len(ran.detail) <= 1000
+    assert "\n" not in ran.detail
+
+
+WRITE = """
+import os
+def w(fd, data):
+    try: os.write(fd, data)
+    except OSError: pass
+"""
+
+
+def test_a_tester_that_died_harms_nobody(sandbox):
+    async def killed(box):
+        first = await box.test("def f(x): return x", "assert f(1) == 1", calls=["f"], trusted=True)
+        for tester in box._testers:
+            tester._end()
+            tester._process.wait()
+        return first.outcome, (
+            await box.test("def f(x): return x", "assert f(1) == 1", calls=["f"], trusted=True)
+        ).outcome
+
+    assert sandbox(killed) == (Outcome.PASSED, Outcome.PASSED)

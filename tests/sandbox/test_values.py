@@ -129,7 +129,15 @@ def test_text_that_is_no_json_is_refused(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["[" * 100_000, '{"type":"__import__"}', '{"type":"exec"}', '{"array":["O",[1]]}', '{"range":[0,1,0]}']
+    "text",
+    [
+        "[" * 100_000,
+        '{"type":"__import__"}',
+        '{"type":"exec"}',
+        '{"array":["O",[1]]}',
+        '{"array":["<U50000000",["a"]]}',
+        '{"range":[0,1,0]}',
+    ],
 )
 def test_hostile_trees_are_refused(text):
     with pytest.raises(values.Uncrossable):

@@ -66,9 +66,13 @@ class Tested(Ran):
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """One call: `value` where it returned (`passed`), else `detail`; `seconds` as its own process measured it."""
+    """One call: `value` where it returned (`passed`), else `detail`; `seconds` as its own process measured it.
+
+    `size` is how many bytes crossed.
+    """
 
     outcome: Outcome
     value: object
     detail: str
     seconds: float
+    size: int = 0

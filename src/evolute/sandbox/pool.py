@@ -73,9 +73,11 @@ class Sandbox:
         if not self._unsafe:
             try:
                 check_probe(await self.run(PROBE))
-            except SandboxError as error:
+            except BaseException as error:
                 await self.__aexit__()
-                raise SandboxUnavailable(f"{error}\nNo untrusted program is run without all protections") from None
+                if isinstance(error, SandboxError):
+                    raise SandboxUnavailable(f"{error}\nNo untrusted program is run without all protections") from None
+                raise
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -130,10 +132,10 @@ class Sandbox:
         module of the tests is executed, then each `test_…` function in it, up to the first that fails. `setup` is
         executed in the tests' process before them and is never shown to the candidate.
 
-        Tests that are `trusted`, a benchmark's say, share a process with other such tests, one after the other; the
-        candidate never does. With `together`, all runs in one process, for tests whose values cannot cross: the verdict
-        is then a fresh nonce, which a program that only ends early cannot know, but one that searches its own process
-        can. `read` is a global of the candidate's to bring back after the tests.
+        Tests that are `trusted`, a benchmark's say, share a process with other such tests, one after the other, and the
+        first one's limit of memory; the candidate never does. With `together`, all runs in one process, for tests whose
+        values cannot cross: the verdict is then a fresh nonce, which a program that only ends early cannot know, but
+        one that searches its own process can. `read` is a global of the candidate's to bring back after the tests.
 
         Raises:
             SandboxError: no process could be started.
@@ -209,10 +211,12 @@ class Sandbox:
 
     async def _trusted_tester(self, job: dict[str, object]) -> Process:
         """A process for trusted tests: one that has done such before, or a new one, whose whole CPU time is free."""
-        if self._testers:
+        while self._testers:
             tester = self._testers.pop()
-            tester.forget()
-            return tester
+            if tester.alive:
+                tester.forget()
+                return tester
+            self._kill(tester)
         bounds = job["limits"]
         if isinstance(bounds, dict):
             del bounds["RLIMIT_CPU"]

@@ -64,8 +64,15 @@ class Process:
         folder = tempfile.mkdtemp(prefix="evolute-unsafe-") if blueprint.seccomp is None else None
         channel, its_channel = socket.socketpair()
         output, its_output = socket.socketpair()
-        with its_channel, its_output:
-            self = cls(_spawn(blueprint, folder, its_channel, its_output), blueprint, folder)
+        try:
+            with its_channel, its_output:
+                self = cls(_spawn(blueprint, folder, its_channel, its_output), blueprint, folder)
+        except OSError as error:
+            channel.close()
+            output.close()
+            if folder:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise SandboxError(f"no process could be started in the sandbox: {error}") from None
         await self._connect(channel, output)
         self.put(blueprint.worker)
         try:
@@ -131,6 +138,11 @@ class Process:
     def output(self) -> str:
         """What it printed so far."""
         return self._output.decode("utf-8", "replace")
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
 
     def forget(self) -> None:
         """Forget what it printed: it serves again."""

@@ -12,6 +12,8 @@ from evolute.sandbox.outcomes import Limits, Outcome, Returned, Tested
 from evolute.sandbox.process import Flooded, Gone, Process
 
 _OUTCOMES = frozenset(Outcome)
+_DETAIL, _TESTS = 1000, 10_000
+"""Characters of one detail, and tests of one module, that are listened to."""
 _AHEAD, _AHEAD_BYTES = 128, 1 << 20
 """Calls that a process is given at once, at most, and from how many bytes on fewer."""
 
@@ -68,7 +70,7 @@ class Verdict:
 
     def _take(self, frame: bytes) -> None:
         match _json(frame):
-            case ["test", str(name), str(outcome), str(detail)] if outcome in _OUTCOMES:
+            case ["test", str(name), str(outcome), str(detail)] if outcome in _OUTCOMES and len(self._tests) < _TESTS:
                 self._tests.append((_readable(name), Outcome(outcome), _readable(detail)))
             case ["value", value, None]:
                 self._value = _decoded(value)
@@ -126,9 +128,11 @@ async def _called(process: Process, room: float, deadline: float, limits: Limits
             frame = await process.hear(limits.value)
     said = _json(frame)
     match said:
+        case [*_, float(took)] if not 0 <= took <= room + 1:
+            raise Gone("it sent what is no result")
         case ["passed", value, "", float(took)]:
             try:
-                return Returned(Outcome.PASSED, values.decode(value), "", took)
+                return Returned(Outcome.PASSED, values.decode(value), "", took, len(frame))
             except Exception as error:  # noqa: BLE001 - whatever a value that nobody vouches for causes
                 return Returned(Outcome.CRASHED, None, f"it sent what is no value: {type(error).__name__}", took)
         case [("failed" | "timeout" | "memory") as outcome, None, str(detail), float(took)]:
@@ -149,8 +153,8 @@ async def heard(process: Process, kind: str) -> tuple[Outcome, str]:
 
 
 def _readable(text: str) -> str:
-    """Text without lone surrogates, which no file takes."""
-    return text.encode("utf-8", "replace").decode()
+    """One bounded line, without lone surrogates, which no file takes."""
+    return " ".join(text[:_DETAIL].splitlines()).encode("utf-8", "replace").decode()
 
 
 def _json(frame: bytes) -> object:

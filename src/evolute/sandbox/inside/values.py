@@ -142,7 +142,8 @@ def _encode_other(value: Any, room: int) -> Any:
     if module == "numpy" and isinstance(value, _numpy("generic")):
         return encode(value.item(), room)
     if module == "numpy" and isinstance(value, _numpy("ndarray")):
-        return {"array": [value.dtype.str, encode(value.tolist(), room)]}
+        items = encode(value.tolist(), room)
+        return {"array": [value.dtype.str, items]} if value.dtype.kind in "biufc" else items
     for base, strip in _BASES:
         if isinstance(value, base):
             return encode(strip(value), room)
@@ -225,7 +226,7 @@ def _named(module: str, name: str) -> Callable[..., Any]:
 
 def _decode_array(content: Any) -> Any:
     dtype, values = content
-    if dtype.lstrip("<>|=")[:1] not in set("biufcU"):
+    if len(dtype) != 3 or dtype[0] not in "<>|=" or dtype[1] not in "biufc" or not dtype[2].isdigit():
         raise ValueError(f"no plain array: {dtype!r}")
     try:
         array = _named("numpy", "array")
