@@ -1,6 +1,7 @@
 """Evol Stop: a barrier between rounds, at which a command's score says whether to go on or to roll back."""
 
 import asyncio
+import itertools
 import os
 import signal
 import subprocess
@@ -16,6 +17,8 @@ from evolute import api
 from evolute.errors import InputError, RecipeError, ScoreFailed
 from evolute.ledger import Reader, SelectionReader
 from evolute.ledger.rounds import Rounds
+from evolute.models.loopback import LoopbackServer
+from evolute.models.loopback_reply import scripted_rule
 from evolute.pipeline.checking import replay, verify
 from evolute.pipeline.evolstop import decide
 from evolute.pipeline.merging import merge
@@ -116,6 +119,46 @@ def test_resuming_scores_nothing_again(tmp_path, seeds_file, scorer):
     assert after.calls == before.calls
     assert scored(tmp_path) == ["1", "2"]
     assert (run / "dataset.jsonl").read_bytes() == dataset
+
+
+def test_what_earlier_rounds_paid_for_is_not_asked_again(tmp_path, seeds_file, scorer):
+    """Against a model that never answers twice alike, where a repeated call would show."""
+    settings = {
+        "models.default.api": "chat", "models.default.model": "m",
+        "evolve.rounds": 3, "evolve.judge": False, "evolve.stop": {"command": scorer(0, 1, 2, 3)},
+    }  # fmt: skip
+
+    async def served():
+        count = itertools.count()
+
+        def rule(body):
+            return f"{scripted_rule(body)} Mind the case of {next(count)} pears, too."
+
+        async with LoopbackServer(rule) as server:
+            await asyncio.to_thread(
+                api.evolve, str(seeds_file(6)), out=tmp_path / "run", recipe="wizardlm",
+                settings=settings | {"models.default.base_url": server.base_url},
+            )  # fmt: skip
+            return server.answers
+
+    answers = asyncio.run(served())
+    assert scored(tmp_path) == ["1", "2", "3"]
+    assert api.status(tmp_path / "run").calls == answers
+    assert sound(tmp_path / "run")
+
+
+def test_another_command_scores_all_rounds_anew(tmp_path, seeds_file, scorer):
+    seeds = seeds_file(4)
+    grow(seeds, tmp_path / "run", scorer(0, 1, 2, 3))
+    grow(seeds, tmp_path / "run", scorer(0, 3, 2, 1))
+    assert scored(tmp_path) == ["1", "2", "3", "1", "2"]
+    assert state_of(tmp_path / "run").last == 1
+    assert rounds_of(tmp_path / "run") == {0, 1}
+    grow(seeds, tmp_path / "run", scorer(0, 1, 2, 3))  # scores of its own are still known
+    assert scored(tmp_path) == ["1", "2", "3", "1", "2"]
+    assert rounds_of(tmp_path / "run") == {0, 1, 2, 3}
+    grow(seeds, tmp_path / "run", scorer(0, 1, 2, 3), stop={"seeds": True})
+    assert scored(tmp_path) == ["1", "2", "3", "1", "2", "0"]
 
 
 def test_more_patience_goes_on_from_there(tmp_path, seeds_file, scorer):
@@ -234,7 +277,9 @@ def test_status_and_show_tell_of_it(tmp_path, seeds_file, scorer, evolute_comman
     told = evolute_command("status", str(run)).stdout
     assert f"Evol Stop: {SAID}" in " ".join(told.split())
     fields = orjson.loads(evolute_command("status", str(run), "--json").stdout)
-    assert fields["rounds"] == {"grown": 2, "scores": {"1": 0.5, "2": 0.4}, "last": 1}
+    assert fields["rounds"] | {"command": ""} == {
+        "grown": 2, "scores": {"1": 0.5, "2": 0.4}, "last": 1, "first": 1, "command": ""
+    }  # fmt: skip
     assert fields["rolled_back"] > 0
     assert "rolled back" in evolute_command("show", str(run)).stdout
 
@@ -243,6 +288,7 @@ def test_status_and_show_tell_of_it(tmp_path, seeds_file, scorer, evolute_comman
     ("program", "said"),
     [
         ("import sys; sys.exit('no GPU today')", "ended with 1; its last line: 'no GPU today'"),
+        ("import os; os.kill(os.getpid(), 9)", "was killed by signal 9"),
         ("print('done')", "it says no score at its end; its last line: 'done'"),
         ("print('nan')", "no score"),
         ("print('{\"loss\": 1}')", "no score"),
@@ -261,6 +307,11 @@ def test_a_command_that_fails_leaves_the_run_ready_to_go_on(tmp_path, seeds_file
     api.evolve(out=run, settings={"evolve.stop.command": scorer(0, 0.5, 0.4), "evolve.rounds": 3})
     assert rounds_of(run) == {0, 1}
     assert api.status(run).calls > calls
+
+
+def test_a_score_as_bc_prints_it(tmp_path, seeds_file):
+    grow(seeds_file(2), tmp_path / "run", "echo .50", **{"evolve.rounds": 1})
+    assert state_of(tmp_path / "run").scores == {1: 0.5}
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,14 @@ class Rounds:
     """`grown` is the round that all lineages have reached or are on their way to, and `scores` has the rounds' scores.
 
     `last` is the dataset's last round, once that is decided: later ones are rolled back, and stay in the ledger.
+    `first` is the round that was scored first, and `command` what scored: another's have another scale.
     """
 
     grown: int
     scores: Mapping[int, float] = field(default_factory=dict)
     last: int | None = None
+    first: int = 1
+    command: str = field(default="", compare=False)
 
     @classmethod
     def read(cls, reader: Reader) -> Rounds | None:
@@ -29,7 +32,8 @@ class Rounds:
         if (text := reader.meta(ROUNDS)) is None:
             return None
         said = orjson.loads(text)
-        return cls(said["grown"], {int(round_): score for round_, score in said["scores"].items()}, said["last"])
+        scores = {int(round_): score for round_, score in said["scores"].items()}
+        return cls(said["grown"], scores, said["last"], said["first"], said["command"])
 
     def note(self, ledger: Ledger) -> None:
         """Record it."""
@@ -45,10 +49,12 @@ class Rounds:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (ROUNDS, self._text()))
 
         ledger.transact(job)
+        ledger.has_history = True  # what this very session recorded is asked for again
 
     def _text(self) -> str:
         scores = {str(round_): score for round_, score in sorted(self.scores.items())}
-        return orjson.dumps({"grown": self.grown, "scores": scores, "last": self.last}).decode()
+        said = {"grown": self.grown, "scores": scores, "last": self.last, "first": self.first, "command": self.command}
+        return orjson.dumps(said).decode()
 
 
 def forget(ledger: Ledger) -> None:

@@ -55,9 +55,10 @@ async def evolve_in_rounds(
         ScoreFailed: the command failed, took too long, or said no number; the run can be resumed.
     """
     state = Rounds.read(ledger.reader)
-    if state is None:
-        # Whatever was grown before without a barrier is taken back; its calls stay.
-        state = Rounds(0 if stop.seeds else 1)
+    first = 0 if stop.seeds else 1
+    if state is None or (state.first, state.command) != (first, stop.command):
+        # Whatever was grown before without this barrier is taken back; its calls stay, and so do a command's scores.
+        state = Rounds(first, first=first, command=stop.command)
         state.begin(ledger, anew=True)
     while True:
         await grow(state.grown)
@@ -77,7 +78,7 @@ async def evolve_in_rounds(
             replace(state, last=last).note(ledger)
             say(_told(state, last, going))
             return
-        state = Rounds(state.grown + 1, state.scores)
+        state = replace(state, grown=state.grown + 1, last=None)
         state.begin(ledger)
 
 
@@ -100,7 +101,8 @@ def decide(stop: Stop, scores: Mapping[int, float]) -> tuple[bool, int]:
 
 def _told(state: Rounds, last: int, going: bool) -> str:
     if last == state.grown:
-        return f"all {state.grown} rounds are kept: the score has not fallen"
+        rounds = "the one round is" if state.grown == 1 else f"all {state.grown} rounds are"
+        return f"{rounds} kept: the score has not fallen"
     why = "the last round is reached" if going else "the score has fallen"
     return f"{why}: rolled back to round {last}; what came later stays in the ledger"
 
@@ -160,7 +162,8 @@ async def _run(words: list[str], out: Path, seconds: float, budget: Budget) -> b
             await asyncio.wait({ended, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
-            if not ended.done():
+            in_time = ended.done()
+            if not in_time:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 await ended
@@ -169,7 +172,9 @@ async def _run(words: list[str], out: Path, seconds: float, budget: Budget) -> b
         return False
     if status == 0:
         return True
-    why = f"took more than evolve.stop.seconds ({seconds:g})" if status == -signal.SIGKILL else f"ended with {status}"
+    why = f"ended with {status}" if in_time else f"took more than evolve.stop.seconds ({seconds:g})"
+    if in_time and status is not None and status < 0:
+        why = f"was killed by signal {-status}"
     raise ScoreFailed(
         f"evolve.stop.command: {shown} {why}{_last(err) or _last(out)}. See {err}. Mend it and run the "
         "same command again: nothing recorded is paid for twice"
@@ -190,12 +195,15 @@ def _lines(out: Path) -> list[str]:
 
 def _read_score(out: Path) -> float:
     lines = _lines(out)
+    with contextlib.suppress(IndexError, ValueError):
+        if math.isfinite(score := float(lines[-1])):  # also `.5`, which `bc` prints and JSON forbids
+            return score
     with contextlib.suppress(IndexError, ValueError, TypeError, KeyError):
         start = len(lines) - 1
         if lines[-1] == "}":  # JSON over several lines, as `evolute evaluate --json` writes it
             start = max(number for number, line in enumerate(lines) if line == "{")
         said = orjson.loads("\n".join(lines[start:]))
-        value = (said["score"] if "score" in said else said["pass@1"]) if isinstance(said, dict) else said
+        value = said["score"] if "score" in said else said["pass@1"]
         if not isinstance(value, bool) and math.isfinite(score := float(value)):
             return score
     raise ScoreFailed(
