@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evolute.report.charts import Step, funnel, sunburst
@@ -28,6 +28,8 @@ WORDS = st.lists(
 
 
 @given(WORDS, WORDS)
+@example(" bee a", "a")
+@example(" bee a if gee eye", "jay a if gee eye")
 def test_differences_lose_no_word(parent, child):
     pieces = differences(parent, child)
     if pieces is None:

@@ -24,7 +24,8 @@ class Piece(NamedTuple):
 
 def differences(parent: str, child: str) -> list[Piece] | None:
     """The child as words that its parent had, lost and gained, in reading order; None where little is common."""
-    before, after = _WORD.findall(parent), _WORD.findall(child)
+    # A space before all of the parent's words is none between what it lost at the beginning and what follows.
+    before, after = _WORD.findall(parent.lstrip()), _WORD.findall(child)
     if not before or not after or max(len(before), len(after)) > MOST_WORDS:
         return None
     matcher = SequenceMatcher(None, [w.strip() for w in before], [w.strip() for w in after], autojunk=False)
