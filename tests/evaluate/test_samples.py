@@ -121,7 +121,9 @@ def test_a_row_may_hold_all_samples_of_a_task(tmp_path):
     ("row", "said"),
     [
         ({"completion": "x"}, "line 1: the field 'task_id' is missing"),
-        ({"task_id": "first", "completion": "x"}, "must be HumanEval/N or a number, got 'first'"),
+        ({"task_id": "first", "completion": "x"}, "no sample of humaneval .* its tasks are 'first'"),
+        ({"task_id": None, "completion": "x"}, "must be HumanEval/N or a number, got 'None'"),
+        ({"task_id": 0, "completion": []}, "line 1: the field 'completion' is an empty list"),
         ({"task_id": True, "completion": "x"}, "must be HumanEval/N or a number, got 'True'"),
         ({"task_id": 0}, "no sample in it: it needs one of 'solution', 'completion'"),
         ({"task_id": 0, "completion": 3}, "'completion' must be a string or a list of them, got 3"),
@@ -132,6 +134,22 @@ def test_a_row_may_hold_all_samples_of_a_task(tmp_path):
 def test_what_is_no_sample_is_told_with_its_line(tmp_path, row, said):
     with pytest.raises(InputError, match=said):
         read_samples(write(tmp_path / "s.jsonl", [row]), HUMANEVAL)
+
+
+def test_a_key_that_is_no_id_is_left_out_and_named(tmp_path):
+    file = tmp_path / "s.json"
+    file.write_text(json.dumps({"HumanEval/0": "x", "junk": 5, "HumanEval/99": "y"}))
+    read = read_samples(file, HUMANEVAL)
+    assert [one.task for one in read.samples] == ["HumanEval/0"]
+    assert read.unknown == ("junk", "HumanEval/99")
+    with pytest.raises(InputError, match="'junk' is no task of humaneval"):
+        read_samples(file, HUMANEVAL, strict=True)
+
+
+def test_a_folder_of_another_layout_is_told_the_right_one(tmp_path):
+    (tmp_path / "0.py").write_text("x = 1")
+    with pytest.raises(InputError, match=r"a folder per task with a file per sample \(HumanEval_0/0\.py\)"):
+        read_samples(tmp_path, HUMANEVAL)
 
 
 def test_a_file_that_is_not_there(tmp_path):

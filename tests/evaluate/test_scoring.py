@@ -183,6 +183,16 @@ def test_results_in_human_evals_and_evalplus_formats(sandbox, tmp_path):
     assert said["eval"]["HumanEval/0"][1]["plus_fail_tests"] == [[-5]]
 
 
+def test_each_result_of_a_row_with_a_list_has_its_own_text(sandbox, tmp_path):
+    file = tmp_path / "s.jsonl"
+    texts = ["    return 1\n", "    return x + 1\n"]
+    file.write_text(json.dumps({"task_id": "HumanEval/0", "completion": texts, "tags": ["a", "b"]}) + "\n")
+    samples = read_samples(file, HUMANEVAL)
+    rows = list(sandbox(lambda box: score(HUMANEVAL, samples, box)).human_eval_rows())
+    assert [(row["completion"], row["passed"]) for row in rows] == [(texts[0], False), (texts[1], True)]
+    assert rows[0]["tags"] == ["a", "b"]
+
+
 def test_failures_are_shown_without_their_escapes(sandbox):
     shown = scored(sandbox, HUMANEVAL, "def add_one(x):\n    raise ValueError('\\x1b[31m')\n# \x1b[2J").failures()
     assert "\x1b" not in shown

@@ -98,10 +98,7 @@ def _in_folder(benchmark: str, folder: Path, version: str | None) -> Path:
         here = ", ".join(repr(path.name) for path in sorted(found)) or "none of its files"
         wanted = f"{benchmark} {version}" if version else benchmark
         raise InputError(f"{folder}: no data of {wanted} here ({here}); give the file itself, or a folder that has it")
-    # Of one version, the file that needs no choice of a split (mbpp_test_500 has a task less to get wrong) comes last.
-    return max(
-        fits, key=lambda path: ([int(part) for part in _version(path).split(".") if part.isdigit()], -len(path.name))
-    )
+    return max(fits, key=_newer)
 
 
 def _newer(path: Path) -> tuple[list[int], int]:

