@@ -125,10 +125,9 @@ def test_tests_with_a_class_of_the_solutions_share_its_process_and_are_listed(sa
 def test_a_canonical_solution_that_fails_is_said_loudly(sandbox):
     broken = ProblemSet("humaneval", (problem_of(humaneval(canonical_solution="    return 0\n"), "x"),), "x")
     kept = {}
-    scored(sandbox, broken, RIGHT, record=kept.__setitem__)
-    results = scored(sandbox, broken, RIGHT, recall=kept.get)
+    results = scored(sandbox, broken, RIGHT, record=kept.__setitem__)
+    assert kept == {}
     assert outcomes(results) == ["passed"]
-    assert results.results[0].recalled
     assert [one.task for one in results.failed_references] == ["HumanEval/0"]
     assert "do not trust the score" in results.table()
     broken = ProblemSet("humaneval-plus", (problem_of(plus(canonical_solution="    return 1 / 0\n"), "x"),), "x")
@@ -197,6 +196,18 @@ def test_failures_are_shown_without_their_escapes(sandbox):
     shown = scored(sandbox, HUMANEVAL, "def add_one(x):\n    raise ValueError('\\x1b[31m')\n# \x1b[2J").failures()
     assert "\x1b" not in shown
     assert "HumanEval/0 #0: failed" in shown
+
+
+def test_an_output_much_larger_than_the_right_one_stays_where_it_is(sandbox):
+    (result,) = scored(sandbox, PLUS, "def add_one(x):\n    return 'x' * 100_000").results
+    assert not result.verdict.passed
+    assert "bytes" in result.verdict.detail
+
+
+@pytest.mark.parametrize("record", ["no json", "[]", "{}", '{"outcome": "passed", "seconds": null, "wrong": ["", -1]}'])
+def test_a_record_that_is_no_verdict_is_not_recalled(sandbox, record):
+    (result,) = scored(sandbox, PLUS, ONE, recall=lambda key: record).results
+    assert (result.recalled, result.verdict.outcome) == (False, "failed")
 
 
 def test_a_verdict_outlives_its_json():

@@ -59,10 +59,13 @@ class Verdict:
         """What `to_json` wrote.
 
         Raises:
-            ValueError, TypeError: it did not.
+            ValueError, TypeError, LookupError: it did not.
         """
         said = orjson.loads(text)
-        return cls(**{**said, "wrong": tuple(said["wrong"])})
+        kind, index = said["wrong"]
+        if not isinstance(said["seconds"], float | int) or not isinstance(said["outcome"], str):
+            raise ValueError(f"no verdict: {text[:80]!r}")
+        return cls(**{**said, "wrong": (str(kind), int(index))})
 
 
 @dataclass(frozen=True, slots=True)
