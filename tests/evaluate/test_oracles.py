@@ -45,6 +45,11 @@ def test_outputs_of_another_shape_do_not_fill_the_memory():
     assert right([0.5] * 3, [[0.5]] * 3) is True  # as under EvalPlus
 
 
+@pytest.mark.parametrize("output", [["0.5"], [{"a": 1}], [[0.5, None]], [range(10**9)]])
+def test_what_is_not_numbers_throughout_is_not_close(output):
+    assert right([0.5], output) is False
+
+
 def test_the_tolerance_for_floats_stays_once_it_was_needed():
     oracle = Oracle("HumanEval", "f", 0)
     assert not oracle.right((), [1.0, 2], [1.0 + 1e-9, 2])
