@@ -310,7 +310,7 @@ def test_a_command_that_fails_leaves_the_run_ready_to_go_on(tmp_path, seeds_file
 
 
 def test_a_score_as_bc_prints_it(tmp_path, seeds_file):
-    grow(seeds_file(2), tmp_path / "run", "echo .50", **{"evolve.rounds": 1})
+    grow(seeds_file(2), tmp_path / "run", "sh -c 'echo .50' {dataset}", **{"evolve.rounds": 1})
     assert state_of(tmp_path / "run").scores == {1: 0.5}
 
 

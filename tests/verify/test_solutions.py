@@ -84,3 +84,43 @@ async def wait(): return SECRET
         "def area(width: float, /, height=2, *rest, unit: str='m') -> float: ...\n"
         "class Box(dict):\n    def grow(self, by): ...\nasync def wait(): ..."
     )
+
+
+GOOD = "from solution import add\ndef test_a():\n    assert add(1, 2) == 3\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (
+            "import unittest\nclass T(unittest.TestCase):\n    def test_b(self):\n        self.fail()",
+            "class T",
+        ),
+        ("class TestAdd:\n    def test_b(self):\n        assert add(1, 1) == 9", "class TestAdd"),
+        ("async def test_b():\n    assert add(1, 1) == 9", "test_b would not run"),
+        ("def test_b():\n    assert add(1, 1) == 9\n    yield", "test_b would not run"),
+        ("def test_b(tmp_path):\n    assert add(1, 1) == 9", "test_b would not run"),
+        ("def test_b(*, case):\n    assert add(1, 1) == 9", "test_b would not run"),
+        ("@skip\ndef test_b():\n    assert add(1, 1) == 9", "test_b would not run"),
+        ("import pytest", "they import 'pytest'"),
+        ("def test_b():\n    import numpy as np\n    assert np", "they import 'numpy'"),
+    ],
+)
+def test_tests_that_would_not_run_are_none(more, why):
+    solution = find_solution(fenced(ADD))
+    assert find_tests(fenced(GOOD), solution) == GOOD
+    found = find_tests(fenced(GOOD + more), solution)
+    assert isinstance(found, Finding)
+    assert found.reason is Reason.TESTS_MISSING
+    assert why in found.evidence["detail"]
+
+
+def test_a_helper_with_parameters_and_a_default_are_plain():
+    tests = GOOD + "def check(x):\n    assert add(x, 0) == x\ndef test_b(x=1):\n    check(x)"
+    assert find_tests(fenced(tests), find_solution(fenced(ADD))) == tests
+
+
+def test_imports_from_the_future_come_first():
+    solution = find_solution(fenced("import math", "from __future__ import annotations\n" + ADD))
+    assert solution.code.startswith("from __future__ import annotations\nimport math")
+    compile(solution.code, "solution", "exec")

@@ -72,6 +72,25 @@ def test_tests_that_accept_wrong_programs_are_weak(attempt, tests):
 
 
 @pytest.mark.parametrize(
+    ("code", "tests"),
+    [
+        ("def area(r):\n    return 3.14159 * r * r", "assert abs(area(2) - 12.56636) < 1e-6"),
+        ("def sq(r):\n    return r * r + 1", "expected = 10\nassert sq(3) == expected"),
+        ("def sq(r):\n    return r * r + 1", "import math\nassert math.isclose(sq(3), 10)"),
+        ("def sq(r):\n    return r * r + 1", "assert sq(3) == 5 * 2"),
+        (
+            "def add(a, b):\n    return a + b\ndef mul(a, b):\n    return a * b",
+            "def test_add():\n    assert add(2, 3) == 5\ndef test_mul():\n    assert mul(3, 4) == 12",
+        ),
+    ],
+)
+def test_what_a_constant_passes_is_weak_however_it_is_written(attempt, code, tests):
+    finding = attempt(code, tests).finding(0.5)
+    assert finding.reason is Reason.TESTS_WEAK
+    assert finding.evidence["accepted"]
+
+
+@pytest.mark.parametrize(
     ("code", "outcome"),
     [
         ("def clamp(x, low, high):\n    return x", "failed"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from evolute.records import Finding, Reason
 from evolute.text.code import fenced_blocks, looks_like_python, parsed, syntax_error
@@ -39,8 +41,7 @@ def find_solution(answer: str) -> Solution | Finding:
     codes = [block.code for block in blocks if _is_python(block.language, block.code)]
     if not blocks and looks_like_python(answer):
         codes = [answer]
-    code = "\n\n\n".join(code for code in codes if _contributes(code))
-    solution = _solution(code)
+    solution = _solution(_joined([code for code in codes if _contributes(code)]))
     if solution.names:
         return solution
     if broken := next((code for code in codes if syntax_error(code)), None):
@@ -54,7 +55,8 @@ def find_solution(answer: str) -> Solution | Finding:
 def find_tests(answer: str, solution: Solution) -> str | Finding:
     """The tests of an answer, or why there are none.
 
-    They must parse and hold an assertion, and mention a name of the solution.
+    They must parse and hold an assertion, and mention a name of the solution; and all of them must be such that they
+    run: assertions that nobody reaches would count for the solution.
     """
     blocks = fenced_blocks(answer)
     codes = [block.code for block in blocks if _is_python(block.language, block.code)] if blocks else [answer]
@@ -66,11 +68,39 @@ def find_tests(answer: str, solution: Solution) -> str | Finding:
     tree = parsed(code)
     if tree is None or not count_checks(tree):
         return Finding(Reason.TESTS_MISSING, {"detail": "the tests assert nothing"})
+    if why := next(_hindrances(tree), ""):
+        return Finding(Reason.TESTS_MISSING, {"detail": why})
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     used |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     if used.isdisjoint(solution.names):
         return Finding(Reason.TESTS_MISSING, {"detail": f"the tests use none of {', '.join(solution.names)[:200]}"})
     return code
+
+
+def _hindrances(tests: ast.Module) -> Iterator[str]:
+    """Why a test would not run: only plain functions do, on the standard library and the solution."""
+    for node in tests.body:
+        if isinstance(node, ast.ClassDef) and any(_is_test(part) for part in node.body):
+            yield f"the class {node.name} would not run: tests are plain functions named test_…"
+        elif _is_test(node) and not _is_plain(node):
+            yield f"{node.name} would not run: tests are plain functions without parameters, decorators, await or yield"
+    for part in ast.walk(tests):
+        names = [one.name for one in part.names] if isinstance(part, ast.Import) else []
+        names += [part.module or ""] if isinstance(part, ast.ImportFrom) else []
+        for name in (name.partition(".")[0] for name in names):
+            if name != "solution" and name not in sys.stdlib_module_names:
+                yield f"they import {name!r}: only the standard library and solution are there"
+
+
+def _is_test(node: ast.stmt) -> TypeGuard[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test")
+
+
+def _is_plain(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    given = node.args
+    required = len(given.posonlyargs) + len(given.args) - len(given.defaults) + given.kw_defaults.count(None)
+    yields = any(isinstance(part, ast.Yield | ast.YieldFrom) for part in ast.walk(node))
+    return isinstance(node, ast.FunctionDef) and not (required or node.decorator_list or yields)
 
 
 def count_checks(tests: ast.Module) -> int:
@@ -104,6 +134,16 @@ def _solution(code: str) -> Solution:
     functions = [node.name for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     classes = [node.name for node in body if isinstance(node, ast.ClassDef)]
     return Solution(code, tuple(dict.fromkeys(functions)), tuple(dict.fromkeys(classes)))
+
+
+def _joined(codes: list[str]) -> str:
+    """Blocks as one module; what Python wants at its very beginning goes there."""
+    code = "\n\n\n".join(codes)
+    if len(codes) < 2 or "from __future__" not in code:
+        return code
+    lines = code.splitlines()
+    first = [line for line in lines if line.startswith("from __future__ import")]
+    return "\n".join([*dict.fromkeys(first), *(line for line in lines if line not in first)])
 
 
 def _contributes(code: str) -> bool:

@@ -24,7 +24,7 @@ from evolute.verify.mutants import mutants
 from evolute.verify.solutions import Solution, count_checks
 from evolute.verify.trivial import trivial_programs
 
-VERSION = 1
+VERSION = 2
 """Counts up when a trial comes to find something else; a recorded trial of another version is not recalled."""
 
 _SHOWN = 300
