@@ -93,7 +93,7 @@ GOOD = "from solution import add\ndef test_a():\n    assert add(1, 2) == 3\n"
     ("more", "why"),
     [
         (
-            "import unittest\nclass T(unittest.TestCase):\n    def test_b(self):\n        self.fail()",
+            "import unittest as u\nclass T(u.TestCase):\n    def test_b(self):\n        self.fail()",
             "class T",
         ),
         ("class TestAdd:\n    def test_b(self):\n        assert add(1, 1) == 9", "class TestAdd"),

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Iterator
 
 CONSTANTS = ("0", "1", "''", "[]", "{}", "True", "False")
-_MOST_EXPECTED = 10
-_MOST_ALONE = 16
+_MOST_EXPECTED = 8
+_MOST_ALONE = 8
 _LONGEST_EXPECTED = 2000
 _FOLDED = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 
