@@ -252,6 +252,21 @@ def test_an_unverified_row_is_kept_with_its_first_answer_and_its_mark(tmp_path, 
     check(tmp_path)
 
 
+def test_a_repair_that_breaks_a_rule_does_not_take_the_place_of_the_first_answer(tmp_path, sandbox):
+    script = Script(answers=[WRONG], solutions=["Sorry! " + RIGHT])
+    (row,) = grow(tmp_path, recipe_of(unverified="keep"), script, sandbox)
+    note = note_of(row)
+    assert (row.reason, note["verified"], note["reason"]) == ("", False, "response-refusal")
+    with Reader(tmp_path) as reader:
+        (kept,) = reader.dataset()
+        assert (kept.response, kept.verified) == (WRONG.strip(), False)
+        assert reader.call(bytes.fromhex(note["calls"][0])).completion.text == "Sorry! " + RIGHT
+        assert sum(row[2] + row[3] for row in reader.operation_usage()) == sum(
+            part.prompt_tokens + part.completion_tokens for part in reader.totals()
+        )
+    check(tmp_path)
+
+
 def test_a_class_is_verified_too(tmp_path, sandbox):
     tests = "from solution import Box\ndef test_box():\n    assert Box().size() == 3\n    assert Box().size() + 1 == 4"
     (row,) = grow(tmp_path, recipe_of(), Script(answers=[BOX], tests=[tests]), sandbox)

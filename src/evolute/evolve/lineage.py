@@ -264,12 +264,11 @@ class Lineage:
             return request.key, await responder.model.complete(request)
 
         verified = await verifying.verify(self._seed, messages, key, answer, ask)
+        if verified.finding is None and verified.answer != answer:
+            broken = check_response(verified.answer, instruction=draft.text, rules=self._rules)
+            verified = verified if broken is None else verified.refused(key, broken)
         draft.respond_call, draft.verification = verified.call, verified.text
-        if verified.finding is not None:
-            return verified.finding if verifying.rules.unverified == "drop" else None
-        if verified.answer == answer:
-            return None
-        return check_response(verified.answer, instruction=draft.text, rules=self._rules)
+        return verified.finding if verifying.rules.unverified == "drop" else None
 
     async def _answer_last(self, node: Node) -> None:
         finding = await self._respond(node.draft)

@@ -42,6 +42,12 @@ class Verified:
     finding: Finding | None
     note: Mapping[str, Any]
 
+    def refused(self, first: bytes, finding: Finding) -> Verified:
+        """The first answer again, unverified, since the repaired one breaks a rule for responses."""
+        calls = [self.call.hex(), *(call for call in self.note["calls"] if call != first.hex())]
+        said = {"verified": False, "reason": finding.reason.value, "evidence": _shown(finding.evidence), "calls": calls}
+        return Verified("", first, finding, {**self.note, **said})
+
     @property
     def text(self) -> str:
         """The note as JSON."""
@@ -207,7 +213,9 @@ def _complaint(finding: Finding) -> str:
         return f"The solution does not pass ({said['outcome']}): {said['detail']}"
     if accepted := said.get("accepted"):
         return (
-            "Programs that are wrong pass them, too. Every function has this body there: " + "; ".join(accepted) + "."
+            "Programs that are wrong pass them, too. What they have in place of a function's body: "
+            + "; ".join(accepted)
+            + "."
         )
     if survivors := said.get("survivors"):
         return "They still pass when one place of the solution is changed: " + "; ".join(survivors) + "."
