@@ -38,31 +38,12 @@ async def test_every_canonical_solution_of_humaneval_passes():
     assert (await canonical("humaneval")).passed == 164
 
 
-@pytest.mark.slow
-async def test_every_canonical_solution_of_mbpp_passes_and_one_shares_its_process():
-    results = await canonical("mbpp")
-    assert results.passed == 500
-    assert [one.task for one in results.references if one.together] == ["Mbpp/367"]
-
-
 @pytest.mark.torture
 async def test_every_canonical_solution_of_all_of_mbpp_passes():
     results = await canonical("mbpp", split="all")
     assert results.passed == 974
     together = [one.task for one in results.references if one.together]
     assert together == ["Mbpp/367", "Mbpp/596", "Mbpp/601", "Mbpp/927"]
-
-
-@pytest.mark.torture
-@pytest.mark.parametrize(
-    ("benchmark", "version", "count"),
-    [
-        ("humaneval-plus", "0.1.10", 164),
-        ("mbpp-plus", "0.2.0", 378),
-    ],
-)
-async def test_every_canonical_solution_of_the_plus_versions_passes(benchmark, version, count):
-    assert (await canonical(benchmark, version=version)).passed == count
 
 
 @pytest.mark.slow
@@ -89,4 +70,4 @@ async def test_wizardcoders_samples_score_what_they_scored(benchmark, version, f
     samples = read_samples(DATA / file, problems)
     said = (await scored(problems, samples)).to_json()
     assert (said["base"]["passed"], said["plus"]["passed"], said["total"]) == (base, plus, total)
-    assert said["failed_references"] == []
+    assert said["failed_references"] == []  # each task's canonical solution was run, and passed
