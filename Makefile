@@ -19,10 +19,10 @@ demo: .venv/.installed
 	@$(BIN)/python -m evolute.cli.demo demo-run
 
 test: .venv/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist loadfile
 
 torture: .venv/.installed
-	$(BIN)/python -m pytest -m torture
+	$(BIN)/python -m pytest -m torture -n logical --dist worksteal
 
 lint: .venv/.installed
 	$(BIN)/ruff format --check src tests benchmarks

@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 from evolute.sandbox import Limits, Outcome, Sandbox
 
@@ -168,8 +170,9 @@ def test_it_refuses_where_the_sandbox_does_not_hold(tmp_path):
     """A `bwrap` that shuts nothing in: trying it shows that."""
     fake = tmp_path / "bwrap"
     fake.write_text('#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift\nexec "$@"\n')
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):  # as root, programs are run as nobody
-        if folder.stat().st_uid == os.getuid():
+    ours = Path(tempfile.gettempdir())
+    for folder in (tmp_path, *tmp_path.parents):  # as root, programs are run as nobody
+        if folder.is_relative_to(ours) and folder != ours and folder.stat().st_uid == os.getuid():
             folder.chmod(0o755)
     fake.chmod(0o755)
     (tmp_path / "setpriv").symlink_to(shutil.which("setpriv"))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 
-from evolute.sandbox import Limits, Returned, Sandbox
+from evolute.sandbox import Limits, Sandbox
 
 LIMITS = Limits(memory=4 << 30, output=1 << 24, value=1 << 26)
 """Of the sandbox that scores: EvalPlus's 4 GiB, and room for programs that print much while they load."""
@@ -53,24 +52,8 @@ async def machine_factor(sandbox: Sandbox) -> float:
     """How much slower than the reference machine a fixed loop runs here, with all workers at it; at least 1."""
 
     async def probe() -> float:
-        async with calling(sandbox, _LOOP, "work", [(), (), ()]) as calls:
+        async with aclosing(sandbox.call(_LOOP, "work", [(), (), ()], limits=LIMITS)) as calls:
             return statistics.median([one.seconds async for one in calls])
 
     took = await asyncio.gather(*(probe() for _ in range(sandbox.workers)))
     return max(1.0, statistics.median(took) / REFERENCE_SECONDS)
-
-
-@asynccontextmanager
-async def calling(
-    sandbox: Sandbox,
-    program: str,
-    function: str,
-    inputs: Iterable[Sequence[object]],
-    *,
-    limits: Limits = LIMITS,
-    seconds: Sequence[float] | None = None,
-) -> AsyncIterator[AsyncIterator[Returned]]:
-    """`sandbox.call`, whose process ends with the block."""
-    calls = sandbox.call(program, function, inputs, limits=limits, seconds=seconds)
-    async with aclosing(calls):
-        yield calls

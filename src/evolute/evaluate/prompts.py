@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from evolute.errors import InputError
 from evolute.evaluate.problems import BENCHMARKS, Problem
-from evolute.records import tagged_hash
 
 MBPP_SHOTS = (2, 3, 4)
 """The tasks whose solutions the few-shot prompt shows (Austin et al. 2021, section 3.2); all of the split `prompt`."""
@@ -92,11 +91,6 @@ def find_prompt(name: str, benchmark: str) -> Prompt:
 def default_prompt(api: str) -> str:
     """Plain completions go on from the problem itself; whatever answers in turns is asked for code."""
     return "completion" if api == "completions" else "chat"
-
-
-def prompt_digest(texts: Sequence[str]) -> str:
-    """A short hash of the prompts as they were sent, to compare two evaluations by."""
-    return tagged_hash("prompts-1", *texts).hex()
 
 
 def _wizardcoder(blank: str) -> Render:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -22,7 +23,6 @@ from evolute.evaluate.limits import (
     PATIENCE,
     TASK_SECONDS,
     TEST_SECONDS,
-    calling,
     machine_factor,
     quiet,
 )
@@ -225,7 +225,7 @@ class _Scorer:
         asked = tuple(dumps(list(one)) for one in (*problem.base, *problem.plus))
         limits = replace(LIMITS, seconds=TASK_SECONDS * factor)
         program, function = to_call(problem, problem.reference)
-        async with calling(self._sandbox, program, function, asked, limits=limits) as calls:
+        async with aclosing(self._sandbox.call(program, function, asked, limits=limits)) as calls:
             returned = tuple([one async for one in calls])
         wrong = next((one for one in returned if one.outcome is not Outcome.PASSED), None)
         if wrong is None and len(returned) < len(asked):
@@ -267,7 +267,8 @@ class _Scorer:
             found = await compare(problem, _again(expected), expected)
         else:
             source, function = to_call(problem, program)
-            async with calling(self._sandbox, source, function, asked, limits=limits, seconds=room) as calls:
+            called = self._sandbox.call(source, function, asked, limits=limits, seconds=room)
+            async with aclosing(called) as calls:
                 found = await compare(problem, calls, expected)
         base = found.index >= len(problem.base)
         place = ("plus", found.index - len(problem.base)) if base else ("base", found.index)

@@ -12,12 +12,12 @@ import importlib.util
 import os
 import secrets
 import socket
-import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
+from evolute.cores import usable_cores
 from evolute.errors import InputError
 from evolute.models.http import Http
 from evolute.recipe import ModelSpec
@@ -130,7 +130,7 @@ def _serve(weights: Path, name: str, slots: int, context: int, key: str) -> Any:
     params.cont_batching = True
     params.cache_ram_mib = PROMPT_CACHE
     params.n_gpu_layers = 0
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = _cores()
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = usable_cores()
     try:
         return xllamacpp.Server(params)
     except RuntimeError as error:
@@ -173,8 +173,3 @@ def _hang_up(base_url: str) -> None:
             with link:
                 if link.getpeername() == (server.hostname, server.port):
                     link.shutdown(socket.SHUT_RDWR)
-
-
-def _cores() -> int:
-    """The cores this process may use, which in a container is fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

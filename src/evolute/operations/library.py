@@ -50,7 +50,7 @@ def load_judge(name: str = "equality", folders: Sequence[Path] = ()) -> Judge:
     Raises:
         InputError: there is none.
     """
-    return make_judge(_question("judge", name, folders))
+    return make_judge(_named(_questions("judge", folders), "judge", name))
 
 
 def load_grader(name: str, folders: Sequence[Path] = ()) -> Grader:
@@ -59,7 +59,7 @@ def load_grader(name: str, folders: Sequence[Path] = ()) -> Grader:
     Raises:
         InputError: there is none.
     """
-    return make_grader(_question("grader", name, folders))
+    return make_grader(_named(_questions("grader", folders), "grader", name))
 
 
 def load_verifiers(folders: Sequence[Path] = ()) -> dict[str, Verifier]:
@@ -68,7 +68,8 @@ def load_verifiers(folders: Sequence[Path] = ()) -> dict[str, Verifier]:
     Raises:
         OperationError: a file is not as it should be.
     """
-    return {name: make_verifier(_question("verifier", name, folders)) for name in VERIFIERS}
+    known = _questions("verifier", folders)
+    return {name: make_verifier(_named(known, "verifier", name)) for name in VERIFIERS}
 
 
 def weigh(
@@ -127,10 +128,14 @@ def _folder(folder: Path) -> dict[str, Operation]:
     return found
 
 
-def _question(family: str, name: str, folders: Sequence[Path]) -> OperationFile:
+def _questions(family: str, folders: Sequence[Path]) -> dict[str, OperationFile]:
     found: dict[str, OperationFile] = {}
     for folder in (SHIPPED, *folders):
         found |= {str(f.header.get("name")): f for f in _files(folder) if f.header.get("family") == family}
+    return found
+
+
+def _named(found: Mapping[str, OperationFile], family: str, name: str) -> OperationFile:
     if name not in found:
         raise InputError(f"no {family} {name!r}; there are: {', '.join(sorted(found))}")
     return found[name]

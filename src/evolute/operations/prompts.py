@@ -124,8 +124,8 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
-    """A question about two instructions, answered with one of `choices`."""
+class _Question:
+    """A file that asks about instructions rather than rewrite them."""
 
     name: str
     source: str
@@ -133,50 +133,43 @@ class Judge:
     text: str
     hash: bytes
     _prompt: _Prompt = field(repr=False, compare=False)
+
+    def _asked(self, values: Mapping[str, str], system: str, history: Sequence[Message]) -> Message:
+        said = {**values, "conversation": self._prompt.context(system, history)}
+        return Message("user", self._prompt.template.fill(said))
+
+
+@dataclass(frozen=True, slots=True)
+class Judge(_Question):
+    """A question about two instructions, answered with one of `choices`."""
+
     choices: tuple[str, str] = ("Equal", "Not Equal")
 
     def messages(
         self, first: str, second: str, *, system: str = "", history: Sequence[Message] = ()
     ) -> tuple[Message, ...]:
         """The conversation that asks a model whether `second` says no more than `first`."""
-        values = {"first": first, "second": second, "conversation": self._prompt.context(system, history)}
-        return (Message("user", self._prompt.template.fill(values)),)
+        return (self._asked({"first": first, "second": second}, system, history),)
 
 
 @dataclass(frozen=True, slots=True)
-class Grader:
+class Grader(_Question):
     """A question about rows that are done, answered with marks."""
-
-    name: str
-    source: str
-    path: str
-    text: str
-    hash: bytes
-    _prompt: _Prompt = field(repr=False, compare=False)
 
     def messages(
         self, instruction: str = "", items: str = "", *, system: str = "", history: Sequence[Message] = ()
     ) -> tuple[Message, ...]:
         """The conversation that asks a model for marks on an instruction, on numbered items, or on both."""
-        said = {"instruction": instruction, "items": items, "conversation": self._prompt.context(system, history)}
-        return (Message("user", self._prompt.template.fill(said)),)
+        return (self._asked({"instruction": instruction, "items": items}, system, history),)
 
 
 @dataclass(frozen=True, slots=True)
-class Verifier:
+class Verifier(_Question):
     """What a responder is asked where its answer is verified: for tests, or to mend them or the solution."""
-
-    name: str
-    source: str
-    path: str
-    text: str
-    hash: bytes
-    _prompt: _Prompt = field(repr=False, compare=False)
 
     def message(self, *, system: str = "", history: Sequence[Message] = (), **values: str) -> Message:
         """The turn that asks; `values` are what the template's slots show (`instruction`, `error`)."""
-        said = {**values, "conversation": self._prompt.context(system, history)}
-        return Message("user", self._prompt.template.fill(said))
+        return self._asked(values, system, history)
 
 
 VERIFIERS: Mapping[str, tuple[str, ...]] = {

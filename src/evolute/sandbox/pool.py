@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
@@ -12,6 +11,7 @@ from contextlib import aclosing, asynccontextmanager
 from itertools import repeat
 from time import perf_counter
 
+from evolute.cores import usable_cores
 from evolute.errors import SandboxError, SandboxUnavailable
 from evolute.sandbox.blueprint import draw
 from evolute.sandbox.outcomes import Limits, Outcome, Ran, Returned, Tested
@@ -29,7 +29,7 @@ class Sandbox:
     All that it writes is bounded, and it ends with its verdict, its time, or us.
 
     Args:
-        workers: programs that run at once; as many as there are processors by default.
+        workers: programs that run at once; as many as there are cores to use by default.
         limits: what a program may use where a call says nothing else.
         python: the Python to run (a path, 3.9 or later); by default the one that Evolute runs on.
         packages: packages of Evolute's own environment that programs may import ("numpy"), as far as its Python is of
@@ -53,7 +53,7 @@ class Sandbox:
         packages: Sequence[str] = (),
         unsafe: bool = False,
     ) -> None:
-        self.workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or 1
+        self.workers = workers or usable_cores()
         self.limits = limits or Limits()
         self._python = python
         self._packages = tuple(packages)
@@ -145,20 +145,20 @@ class Sandbox:
         verdict = Verdict(nonce)
         told = {"tests": tests, "setup": setup, "calls": list(calls), "nonce": nonce, "read": read}
         if together:
-            job = self._job("together", limits, code=candidate, **told)
+            job = self._job("together", limits, trusted=False, code=candidate, **told)
             async with self._turns, self._process() as process:
                 return await verdict.follow(process, process, job, limits, None)
-        job = self._job("test", limits, **told) | {"trusted": trusted}
+        job = self._job("test", limits, trusted=trusted, **told)
         async with self._turns, self._process() as subject:
             await subject.tell(self._job("serve", limits, code=candidate, calls=list(calls)))
             if not trusted:
                 async with self._process() as tester:
                     return await verdict.follow(tester, subject, job, limits, read)
-            tester = await self._trusted_tester(job)
+            tester = await self._trusted_tester()
             try:
                 return await verdict.follow(tester, subject, job, limits, read)
             finally:
-                if verdict.reached:
+                if verdict.spared_tester:
                     self._testers.append(tester)
                 else:
                     self._kill(tester)
@@ -199,27 +199,25 @@ class Sandbox:
                 outcome, detail = ended(error, limits)
             yield Returned(outcome, None, detail, 0.0)
 
-    def _job(self, do: str, limits: Limits, **said: object) -> dict[str, object]:
-        cpu = math.ceil(limits.seconds) + 1
+    def _job(self, do: str, limits: Limits, *, trusted: bool = False, **said: object) -> dict[str, object]:
         bounds = {
-            "RLIMIT_CPU": cpu, "RLIMIT_AS": limits.memory, "RLIMIT_FSIZE": limits.files, "RLIMIT_NOFILE": 64,
+            "RLIMIT_AS": limits.memory, "RLIMIT_FSIZE": limits.files, "RLIMIT_NOFILE": 64,
             "RLIMIT_CORE": 0, "RLIMIT_MSGQUEUE": 0, "RLIMIT_MEMLOCK": 0,
         }  # fmt: skip
+        if not trusted:  # whose process serves again, so that its CPU time adds up
+            bounds["RLIMIT_CPU"] = math.ceil(limits.seconds) + 1
         if not self._unsafe:  # without a name space of its own, the user's other processes would count
             bounds["RLIMIT_NPROC"] = limits.threads
-        return {"do": do, "limits": bounds, "path": self._blueprint.path, "trusted": False, **said}
+        return {"do": do, "limits": bounds, "path": self._blueprint.path, "trusted": trusted, **said}
 
-    async def _trusted_tester(self, job: dict[str, object]) -> Process:
-        """A process for trusted tests: one that has done such before, or a new one, whose whole CPU time is free."""
+    async def _trusted_tester(self) -> Process:
+        """A process for trusted tests: one that has done such before, or a new one."""
         while self._testers:
             tester = self._testers.pop()
             if tester.alive:
                 tester.forget()
                 return tester
             self._kill(tester)
-        bounds = job["limits"]
-        if isinstance(bounds, dict):
-            del bounds["RLIMIT_CPU"]
         return await self._take()
 
     @asynccontextmanager

@@ -19,10 +19,14 @@ _AHEAD, _AHEAD_BYTES = 128, 1 << 20
 
 
 class Verdict:
-    """Gathers what the tests say, and carries their calls to the candidate."""
+    """Gathers what the tests say, and carries their calls to the candidate.
+
+    `spared_tester`: the tests were trusted, and their process is as good as new: it came to its end, or to no work.
+    """
 
     def __init__(self, nonce: str) -> None:
-        self.reached = False
+        self.spared_tester = False
+        self._reached = False
         self._nonce = nonce
         self._tests: list[tuple[str, Outcome, str]] = []
         self._value: object = None
@@ -31,7 +35,7 @@ class Verdict:
         self, tester: Process, subject: Process, job: dict[str, object], limits: Limits, read: str | None
     ) -> Tested:
         """Run the tests to their end, whatever it is."""
-        began = perf_counter()
+        began, told = perf_counter(), False
         outcome, detail = Outcome.PASSED, ""
         try:
             async with asyncio.timeout(limits.seconds):
@@ -40,17 +44,19 @@ class Verdict:
                 outcome, detail = await heard(subject, "loaded")
                 if outcome is Outcome.PASSED:
                     if tester is not subject:
+                        told = True
                         await tester.tell(job)
                     await self._carry(tester, subject, limits)
                     if read is not None:
                         await subject.tell(("read", read))
                         self._take(await subject.hear(limits.value))
         except (TimeoutError, Gone, Flooded) as error:
-            if not (self.reached and self._tests):
+            if not (self._reached and self._tests):
                 outcome, detail = ended(error, limits)
         seconds = perf_counter() - began
         await subject.kill()
-        if not self.reached or not job["trusted"]:
+        self.spared_tester = bool(job["trusted"]) and (self._reached or not told)
+        if not self.spared_tester:
             await tester.kill()
         for _, tested, said in self._tests:
             if tested is not Outcome.PASSED:
@@ -60,7 +66,7 @@ class Verdict:
 
     async def _carry(self, tester: Process, subject: Process, limits: Limits) -> None:
         """Until the verdict: pass calls on to the candidate and its answers back, unread."""
-        while not self.reached:
+        while not self._reached:
             frame = await tester.hear(limits.value)
             if frame.startswith(b'["call"'):
                 await subject.say(frame)
@@ -75,7 +81,7 @@ class Verdict:
             case ["value", value, None]:
                 self._value = _decoded(value)
             case ["verdict", self._nonce]:
-                self.reached = True
+                self._reached = True
             case _:
                 raise Gone("it sent what is no verdict")
 
@@ -132,9 +138,9 @@ async def _called(process: Process, room: float, deadline: float, limits: Limits
             raise Gone("it sent what is no result")
         case ["passed", value, "", float(took)]:
             try:
-                return Returned(Outcome.PASSED, values.decode(value), "", took, len(frame))
-            except Exception as error:  # noqa: BLE001 - whatever a value that nobody vouches for causes
-                return Returned(Outcome.CRASHED, None, f"it sent what is no value: {type(error).__name__}", took)
+                return Returned(Outcome.PASSED, values.rebuild(value), "", took, len(frame))
+            except values.Uncrossable as error:
+                return Returned(Outcome.CRASHED, None, f"it sent {error}", took)
         case [("failed" | "timeout" | "memory") as outcome, None, str(detail), float(took)]:
             return Returned(Outcome(outcome), None, _readable(detail), took)
     raise Gone("it sent what is no result")
@@ -166,8 +172,8 @@ def _json(frame: bytes) -> object:
 
 def _decoded(value: object) -> object:
     try:
-        return values.decode(value)
-    except Exception:  # noqa: BLE001 - whatever a value that nobody vouches for causes
+        return values.rebuild(value)
+    except values.Uncrossable:
         return None
 
 

@@ -202,9 +202,22 @@ def loads(text: str) -> Any:
         Uncrossable: `dumps` did not write this; its sender is not to be trusted.
     """
     try:
-        return decode(json_loads(text))
-    except Exception as error:  # whatever the text was made to cause
-        raise Uncrossable(f"not readable as a value: {type(error).__name__}") from None
+        tree = json_loads(text)
+    except (ValueError, RecursionError):
+        raise Uncrossable("what is no JSON") from None
+    return rebuild(tree)
+
+
+def rebuild(tree: Any) -> Any:
+    """The plain value of a tree that nobody vouches for.
+
+    Raises:
+        Uncrossable: `encode` did not make it.
+    """
+    try:
+        return decode(tree)
+    except Exception as error:  # whatever the tree was made to cause
+        raise Uncrossable(f"what is no value: {type(error).__name__}") from None
 
 
 def decode(tree: Any) -> Any:
