@@ -25,10 +25,10 @@ from pathlib import Path
 import uvloop
 
 from common import say, table, verdict
-from evolute.evaluate.finding import load_problems
-from evolute.evaluate.limits import scoring_sandbox
-from evolute.evaluate.samples import read_samples
-from evolute.evaluate.scoring import score
+from evolute.evaluate.code.finding import load_problems
+from evolute.evaluate.code.limits import scoring_sandbox
+from evolute.evaluate.code.samples import read_samples
+from evolute.evaluate.code.scoring import score
 from evolute.sandbox import Sandbox
 
 PROGRAM = "print(1)"

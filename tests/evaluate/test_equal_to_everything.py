@@ -3,9 +3,9 @@
 import pytest
 from problemrows import DATA
 
-from evolute.evaluate.finding import load_problems
-from evolute.evaluate.samples import Sample, summed
-from evolute.evaluate.scoring import score
+from evolute.evaluate.code.finding import load_problems
+from evolute.evaluate.code.samples import Sample, summed
+from evolute.evaluate.code.scoring import score
 
 LIAR = """
 class Any:

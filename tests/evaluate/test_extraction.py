@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from problemrows import DATA, humaneval, mbpp
 
 from evolute.errors import InputError
-from evolute.evaluate.extraction import RULES, extract
-from evolute.evaluate.finding import load_problems
-from evolute.evaluate.problems import problem_of
+from evolute.evaluate.code.extraction import RULES, extract
+from evolute.evaluate.code.finding import load_problems
+from evolute.evaluate.code.problems import problem_of
 from evolute.text.code import syntax_error
 
 ASKED = problem_of(humaneval(), "x")

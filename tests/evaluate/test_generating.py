@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolute.errors import InputError
-from evolute.evaluate.extraction import RULES
-from evolute.evaluate.finding import load_problems
-from evolute.evaluate.problems import Problem
-from evolute.evaluate.prompts import PROMPTS, find_prompt
+from evolute.evaluate.code.extraction import RULES
+from evolute.evaluate.code.finding import load_problems
+from evolute.evaluate.code.problems import Problem
+from evolute.evaluate.code.prompts import PROMPTS, find_prompt
 from evolute.evolve.budget import Limits
 from evolute.models.loopback import Faults, LoopbackServer
 from evolute.pipeline.evaluating import UNSAFE, evaluate_code

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evolute.evaluate.oracles import Oracle
+from evolute.evaluate.code.oracles import Oracle
 
 
 def right(expected, output, *, family="HumanEval", entry="f", atol=0.0, arguments=()):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolute.evaluate.passk import estimate, pass_at_k, wilson
+from evolute.evaluate.code.passk import estimate, pass_at_k, wilson
 
 
 @given(st.integers(1, 7), st.data())

@@ -6,8 +6,8 @@ import pytest
 from problemrows import DATA, humaneval, mbpp, plus, write
 
 from evolute.errors import InputError
-from evolute.evaluate.finding import load_problems
-from evolute.evaluate.plusinputs import restored
+from evolute.evaluate.code.finding import load_problems
+from evolute.evaluate.code.plusinputs import restored
 
 
 def test_humaneval_has_its_tests_and_the_helpers_of_its_prompt(tmp_path):

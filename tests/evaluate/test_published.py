@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from problemrows import DATA
 
-from evolute.evaluate.finding import load_problems
-from evolute.evaluate.limits import scoring_sandbox
-from evolute.evaluate.samples import Sample, read_samples, summed
-from evolute.evaluate.scoring import score
+from evolute.evaluate.code.finding import load_problems
+from evolute.evaluate.code.limits import scoring_sandbox
+from evolute.evaluate.code.samples import Sample, read_samples, summed
+from evolute.evaluate.code.scoring import score
 
 pytestmark = [
     pytest.mark.skipif(not DATA.is_dir(), reason="the benchmarks' data is not here"),

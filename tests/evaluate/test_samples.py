@@ -7,8 +7,8 @@ import pytest
 from problemrows import humaneval, mbpp, write
 
 from evolute.errors import InputError
-from evolute.evaluate.problems import ProblemSet, problem_of
-from evolute.evaluate.samples import read_samples
+from evolute.evaluate.code.problems import ProblemSet, problem_of
+from evolute.evaluate.code.samples import read_samples
 
 HUMANEVAL = ProblemSet("humaneval", tuple(problem_of(humaneval(n), "x") for n in range(3)), "x")
 MBPP = ProblemSet("mbpp", tuple(problem_of(mbpp(n), "x") for n in (11, 12)), "x")

@@ -6,11 +6,11 @@ import orjson
 import pytest
 from problemrows import DATA, humaneval, mbpp, plus
 
-from evolute.evaluate.finding import load_problems
-from evolute.evaluate.problems import ProblemSet, problem_of
-from evolute.evaluate.results import Verdict
-from evolute.evaluate.samples import Sample, read_samples, summed
-from evolute.evaluate.scoring import score
+from evolute.evaluate.code.finding import load_problems
+from evolute.evaluate.code.problems import ProblemSet, problem_of
+from evolute.evaluate.code.results import Verdict
+from evolute.evaluate.code.samples import Sample, read_samples, summed
+from evolute.evaluate.code.scoring import score
 
 HUMANEVAL = ProblemSet("humaneval", (problem_of(humaneval(), "x"), problem_of(humaneval(1), "x")), "x")
 PLUS = ProblemSet("humaneval-plus", (problem_of(plus(), "x"),), "x", "md5")

@@ -1,1 +1,1 @@
-"""Evaluate a model's code: problems, samples, extraction, scores."""
+"""Benchmarks: what a model is asked, how its answers are scored, and with how much doubt."""

@@ -9,10 +9,10 @@ from pathlib import Path
 import orjson
 
 from evolute.errors import InputError
-from evolute.evaluate.finding import load_problems
-from evolute.evaluate.problems import Problem, ProblemSet
-from evolute.evaluate.prompts import Prompt, find_prompt
-from evolute.evaluate.samples import Sample, SampleSet, summed
+from evolute.evaluate.code.finding import load_problems
+from evolute.evaluate.code.problems import Problem, ProblemSet
+from evolute.evaluate.code.prompts import Prompt, find_prompt
+from evolute.evaluate.code.samples import Sample, SampleSet, summed
 from evolute.files import replacing
 from evolute.pipeline.evaluation import Evaluation
 from evolute.pipeline.generating import Answers, Question, Sampling

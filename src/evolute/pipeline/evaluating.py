@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from evolute.errors import InputError
-from evolute.evaluate.finding import load_problems
-from evolute.evaluate.limits import scoring_sandbox
-from evolute.evaluate.problems import ProblemSet
-from evolute.evaluate.results import Results
-from evolute.evaluate.samples import SampleSet, read_samples
-from evolute.evaluate.scoring import score
+from evolute.evaluate.code.finding import load_problems
+from evolute.evaluate.code.limits import scoring_sandbox
+from evolute.evaluate.code.problems import ProblemSet
+from evolute.evaluate.code.results import Results
+from evolute.evaluate.code.samples import SampleSet, read_samples
+from evolute.evaluate.code.scoring import score
 from evolute.evolve.budget import Budget, Limits
 from evolute.evolve.progress import Progress
 from evolute.files import replacing

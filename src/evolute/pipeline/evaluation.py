@@ -10,9 +10,9 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from evolute.errors import InputError
-from evolute.evaluate.extraction import RULES
-from evolute.evaluate.prompts import default_prompt
-from evolute.evaluate.results import KS
+from evolute.evaluate.code.extraction import RULES
+from evolute.evaluate.code.prompts import default_prompt
+from evolute.evaluate.code.results import KS
 from evolute.files import replacing
 from evolute.pipeline.summary import EVALUATION
 from evolute.recipe import ModelSpec, assign

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evolute.errors import InputError
-from evolute.evaluate.plusinputs import restored
+from evolute.evaluate.code.plusinputs import restored
 from evolute.text.code import functions, parsed
 
 BENCHMARKS = ("humaneval", "humaneval-plus", "mbpp", "mbpp-plus")

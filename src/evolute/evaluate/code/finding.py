@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evolute.errors import InputError, MissingExtra
-from evolute.evaluate.problems import BENCHMARKS, Problem, ProblemSet, problem_of
+from evolute.evaluate.code.problems import BENCHMARKS, Problem, ProblemSet, problem_of
 
 SPLITS = {
     "prompt": (1, 10),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from evolute.errors import InputError
-from evolute.evaluate.problems import BENCHMARKS, Problem
+from evolute.evaluate.code.problems import BENCHMARKS, Problem
 
 MBPP_SHOTS = (2, 3, 4)
 """The tasks whose solutions the few-shot prompt shows (Austin et al. 2021, section 3.2); all of the split `prompt`."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from evolute.errors import InputError
-from evolute.evaluate.problems import Problem
+from evolute.evaluate.code.problems import Problem
 from evolute.text.code import Block, fenced_blocks, functions, looks_like_python, parsed, syntax_error
 
 _MARKER = "### Response:"

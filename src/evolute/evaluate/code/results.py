@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
-from evolute.evaluate.passk import Estimate, estimate
-from evolute.evaluate.problems import Problem, ProblemSet
-from evolute.evaluate.samples import Sample, SampleSet
+from evolute.evaluate.code.passk import Estimate, estimate
+from evolute.evaluate.code.problems import Problem, ProblemSet
+from evolute.evaluate.code.samples import Sample, SampleSet
 from evolute.text.printing import printable
 
 KS = (1, 10, 100)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from evolute.evaluate.limits import quiet
-from evolute.evaluate.oracles import NOT_NONE, TOO_LARGE, Oracle
-from evolute.evaluate.problems import Problem
+from evolute.evaluate.code.limits import quiet
+from evolute.evaluate.code.oracles import NOT_NONE, TOO_LARGE, Oracle
+from evolute.evaluate.code.problems import Problem
 from evolute.sandbox import Outcome, Returned
 
 _PRESENCE = """

@@ -15,8 +15,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-from evolute.evaluate.comparing import compare, to_call
-from evolute.evaluate.limits import (
+from evolute.evaluate.code.comparing import compare, to_call
+from evolute.evaluate.code.limits import (
     INPUT_FACTOR,
     INPUT_SECONDS,
     LIMITS,
@@ -26,9 +26,9 @@ from evolute.evaluate.limits import (
     machine_factor,
     quiet,
 )
-from evolute.evaluate.problems import Problem, ProblemSet
-from evolute.evaluate.results import KS, Reference, Result, Results, Verdict
-from evolute.evaluate.samples import SampleSet
+from evolute.evaluate.code.problems import Problem, ProblemSet
+from evolute.evaluate.code.results import KS, Reference, Result, Results, Verdict
+from evolute.evaluate.code.samples import SampleSet
 from evolute.records import tagged_hash
 from evolute.sandbox import Outcome, Returned, Sandbox
 from evolute.sandbox.inside.values import dumps

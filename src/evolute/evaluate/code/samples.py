@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from evolute.errors import InputError
-from evolute.evaluate.extraction import Extracted, extract
-from evolute.evaluate.finding import rows_of
-from evolute.evaluate.problems import Problem, ProblemSet
+from evolute.evaluate.code.extraction import Extracted, extract
+from evolute.evaluate.code.finding import rows_of
+from evolute.evaluate.code.problems import Problem, ProblemSet
 
 _CODE_FIELDS = ("solution", "completion")
 _TEXT_FIELDS = ("output", "text", "response", "generation", "generated_text", "answer", "all_code")

@@ -1,0 +1,1 @@
+"""HumanEval, MBPP and their Plus versions: run what models write, and count."""
