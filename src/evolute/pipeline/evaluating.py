@@ -11,13 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from evolute import __version__
 from evolute.errors import InputError
 from evolute.evaluate.code.finding import load_problems
 from evolute.evaluate.code.limits import scoring_sandbox
 from evolute.evaluate.code.problems import ProblemSet
 from evolute.evaluate.code.results import Results
 from evolute.evaluate.code.samples import SampleSet, read_samples
-from evolute.evaluate.code.scoring import score
+from evolute.evaluate.code.scored import score_of
+from evolute.evaluate.code.scoring import score as score_samples
 from evolute.evolve.budget import Budget, Limits
 from evolute.evolve.progress import Progress
 from evolute.files import replacing
@@ -30,6 +32,7 @@ from evolute.pipeline.generating import Answers, generate, standing
 from evolute.pipeline.stopping import INTERRUPTED, in_loop
 from evolute.recipe import ModelSpec
 from evolute.sandbox import Sandbox
+from evolute.scores import Score
 
 RESULTS, SAMPLES = "results.json", "samples.jsonl"
 UNSAFE = (
@@ -189,8 +192,16 @@ class _Scoring:
         """Run samples and count; with a folder, write what came out."""
         results = in_loop(lambda: self._score(samples, rule, ledger), lambda: None)
         if folder is not None:
-            _write(results, folder)
+            self._write(results, folder, ledger)
         return results
+
+    def _write(self, results: Results, folder: Path, ledger: Ledger | None) -> None:
+        """Write the results: ours, and under the names that the others' own runners give theirs."""
+        spent = standing(ledger.reader, self.evaluation.model, 0) if ledger and self.evaluation.model else Progress()
+        name = self.evaluation.model.model if self.evaluation.model else Path(results.samples.source).name
+        ran = {"evolute": __version__, "limits": results.factor, **self.evaluation.model_dump(mode="json")}
+        score = score_of(results, name, ran=ran, cost=spent.cost, calls=spent.calls)
+        _write(results, score, folder)
 
     async def _score(self, samples: SampleSet, rule: str | None, ledger: Ledger | None) -> Results:
         progress = Progress(seeds_total=len(samples.samples), note="running what was written, in the sandbox")
@@ -212,7 +223,7 @@ class _Scoring:
                 stack.enter_context(self.watch(progress, lambda: None))
             sandbox = await stack.enter_async_context(self.make())
             try:
-                results = await score(self.problems, samples, sandbox, **asked)
+                results = await score_samples(self.problems, samples, sandbox, **asked)
             except ExceptionGroup as group:
                 raise _first(group) from None
             finally:
@@ -221,14 +232,11 @@ class _Scoring:
         return results
 
 
-def _write(results: Results, folder: Path) -> None:
-    """Write the results: ours, and under the names that the others' own runners give theirs.
-
-    As ASCII: what a program said may hold half a surrogate pair, which is no UTF-8.
-    """
+def _write(results: Results, score: Score, folder: Path) -> None:
+    """As ASCII: what a program said may hold half a surrogate pair, which is no UTF-8."""
     source = Path(results.samples.source)
     with replacing(folder / RESULTS) as file:
-        file.write(json.dumps(results.to_json(), indent=2).encode() + b"\n")
+        file.write(json.dumps({"score": score.to_json(), **results.to_json()}, indent=2).encode() + b"\n")
     with replacing(folder / f"{source.name}_results.jsonl") as file:
         for row in results.human_eval_rows():
             file.write(json.dumps(row).encode() + b"\n")
