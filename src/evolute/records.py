@@ -107,7 +107,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What came back: text or a `failure`, never both empty. `latency` is in seconds; `attempts` counts the tries."""
+    """What came back: text or a `failure`, never both empty. `latency` is in seconds; `attempts` counts the tries.
+
+    `logprobs` is JSON where the request asked for log-probabilities and the endpoint gave them, else empty: an object
+    of the reply's own fields, `logprobs` (chat's or completions' `choices[0].logprobs`, echoed prompt included) and
+    `prompt_logprobs` (vLLM's). With it the text may be empty, for it may not be what was wanted.
+    """
 
     text: str | None
     failure: Failure | None = None
@@ -118,6 +123,7 @@ class Completion:
     attempts: int = 1
     model: str = ""
     detail: str = ""
+    logprobs: str = ""
 
 
 class Reason(StrEnum):

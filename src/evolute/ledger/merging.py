@@ -29,7 +29,7 @@ except ImportError:  # Windows
 
 _CACHE_KIB = 128 * 1024  # the index of the calls' keys is written in random order
 _CALL = """role, text, failure, finish, reasoning, served, detail, prompt_tokens, completion_tokens, reasoning_tokens,
-    cached_tokens, latency, attempts"""
+    cached_tokens, latency, attempts, logprobs"""
 _CALLS = ", ".join(f"c.{name.strip()}" for name in _CALL.split(","))
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 

@@ -25,7 +25,7 @@ ROUNDS = "rounds"
 _SEED = "s.position, s.instruction, s.input, s.response, s.system, s.history, o.path, s.line"
 _SEEDS = f"SELECT {_SEED} FROM seeds s LEFT JOIN sources o ON o.id = s.source"
 _COMPLETION = """c.text, c.failure, c.finish, c.reasoning, c.prompt_tokens, c.completion_tokens, c.reasoning_tokens,
-    c.cached_tokens, c.latency, c.attempts, coalesce(c.served, m.name), c.detail"""
+    c.cached_tokens, c.latency, c.attempts, coalesce(c.served, m.name), c.detail, c.logprobs"""
 _CALLS = f"SELECT c.key, c.role, m.name, {_COMPLETION} FROM calls c LEFT JOIN models m ON m.id = c.model"
 _CANDIDATE = """d.seed, d.round, d.slot, d.attempt, d.id, d.parent, d.operation, d.template,
     nullif(coalesce(d.instruction, e.text), ''), coalesce(d.reason, ''), coalesce(d.evidence, ''),
@@ -315,15 +315,16 @@ def _seed(row: tuple[Any, ...]) -> Seed:
 
 
 def _completion(row: tuple[Any, ...]) -> Completion:
-    text, failure, finish, reasoning, prompt, completion, thought, cached, latency, attempts, served, detail = row
+    text, failure, finish, reasoning, *tokens, latency, attempts, served, detail, logprobs = row
     return Completion(
         text=text,
         failure=Failure(failure) if failure else None,
         finish=finish or "stop",
         reasoning=reasoning,
-        usage=Usage(prompt, completion, thought, cached),
+        usage=Usage(*tokens),
         latency=latency,
         attempts=attempts,
         model=served or "",
         detail=detail or "",
+        logprobs=logprobs or "",
     )

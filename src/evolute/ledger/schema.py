@@ -104,6 +104,12 @@ def m003_executions(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE candidates ADD COLUMN verification TEXT")
 
 
+@migration
+def m004_logprobs(db: sqlite3.Connection) -> None:
+    """The log-probabilities that came with an answer, as JSON; NULL where none were asked for."""
+    db.execute("ALTER TABLE calls ADD COLUMN logprobs TEXT")
+
+
 def migrate(db: sqlite3.Connection) -> None:
     """Bring a ledger to this version, in one transaction.
 

@@ -19,8 +19,8 @@ from evolute.records import Completion, Seed
 
 _CALL = Insert(
     """INSERT OR IGNORE INTO calls (key, role, model, text, failure, finish, reasoning, served, detail, prompt_tokens,
-    completion_tokens, reasoning_tokens, cached_tokens, latency, attempts)""",
-    15,
+    completion_tokens, reasoning_tokens, cached_tokens, latency, attempts, logprobs)""",
+    16,
 )
 _CANDIDATE = Insert("INSERT OR REPLACE INTO candidates", 15)
 _EXECUTION = Insert("INSERT OR IGNORE INTO executions", 2)
@@ -141,7 +141,7 @@ class Ledger:
                 key, role, self._models.get(identity), completion.text, completion.failure, completion.finish,
                 completion.reasoning, completion.model if completion.model != name else None, completion.detail or None,
                 usage.prompt, usage.completion, usage.reasoning, usage.cached, round(completion.latency, 4),
-                completion.attempts,
+                completion.attempts, completion.logprobs or None,
             ),
         )  # fmt: skip
 

@@ -164,7 +164,7 @@ class Http:
             data = orjson.loads(raw)
             if "error" in data and data["error"] and not data.get("choices"):  # OpenRouter, behind a 200
                 return self._raise_inner(headers, raw, request, data["error"])
-            return wire.decode(self.spec.api, data, latency)
+            return wire.decode(self.spec.api, data, latency, request.sampling)
         except (KeyError, IndexError, TypeError, AttributeError, ValueError):
             pass
         if headers.get("Content-Type", "").startswith("text/html"):

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from evolute.models.loopback_logprobs import wants_logprobs, with_logprobs
 from evolute.models.scripted import answered, estimated_usage, evolved, given_instruction, graded, judged
 from evolute.records import Message, tagged_hash
 
@@ -70,8 +71,12 @@ def reply_body(api: str, body: Mapping[str, Any], text: str, fault: str) -> dict
         blocks = [{"type": "text", "text": content}] if content is not None else []
         counted = {"input_tokens": usage.prompt, "output_tokens": usage.completion}
         return {"type": "message", "model": model, "content": blocks, "stop_reason": stop, "usage": counted}
-    said = {"message": {"role": "assistant", "content": content}} if api == "chat" else {"text": content}
-    choice = said | {"index": 0, "finish_reason": finish}
+    if wants_logprobs(body) and content is not None:
+        prompt = "\n".join(message.content for message in messages_of(body))
+        choice = with_logprobs(api, body, prompt, content)
+    else:
+        said = {"message": {"role": "assistant", "content": content}} if api == "chat" else {"text": content}
+        choice = said | {"index": 0, "finish_reason": finish}
     counted = {"prompt_tokens": usage.prompt, "completion_tokens": usage.completion}
     return {"id": "loopback", "model": model, "choices": [choice], "usage": counted}
 

@@ -6,7 +6,9 @@ Pure functions. Which fields an endpoint has refused so far is a `Terms`; errors
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -19,6 +21,7 @@ PATHS = {"chat": "/chat/completions", "completions": "/completions", "anthropic"
 _TRUNCATED = frozenset({"length", "max_tokens", "model_length", "model_context_window_exceeded"})
 _FILTERED = frozenset({"content_filter", "refusal", "safety"})
 _MOST_TOKENS = 2**53  # counts are sums in the ledger and numbers in JSON: what is more is no count
+_ASK_LOGPROBS = ("logprobs", "top_logprobs", "prompt_logprobs", "echo")
 _ANTHROPIC_MAX_TOKENS = 4096  # the API wants one; this is sent where the recipe has none
 
 
@@ -95,8 +98,13 @@ def constraint(api: str, how: str, choices: tuple[str, ...]) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": _named(schema)}}
 
 
-def decode(api: str, data: dict[str, Any], latency: float) -> Completion:
-    """The completion that a reply's JSON holds.
+def decode(
+    api: str, data: dict[str, Any], latency: float, sampling: Mapping[str, Any] = MappingProxyType({})
+) -> Completion:
+    """The completion that a reply's JSON holds; `sampling` is what the request asked for.
+
+    Where that was log-probabilities and they came, an empty text is none the worse, nor one that ends after the one
+    token that was allowed: those of the prompt or of the first token were wanted.
 
     Raises:
         KeyError, IndexError, TypeError, AttributeError, ValueError: the JSON is not this API's.
@@ -112,8 +120,11 @@ def decode(api: str, data: dict[str, Any], latency: float) -> Completion:
         raise TypeError(f"content is {type(text).__name__}, not text")
     if text is not None and ("</think>" in text or text.lstrip().startswith("<think>")):
         text, reasoning = split_thinking(text, reasoning)
-    failure = _failure(text, finish)
-    return Completion(text, failure, str(finish), reasoning or None, usage, latency, 1, model, detail)
+    failure, logprobs = _failure(text, finish), _logprobs(data, sampling)
+    cut_as_wanted = failure is Failure.TRUNCATED and sampling.get("max_tokens") in (0, 1)
+    if logprobs and (cut_as_wanted or failure in (Failure.NULL, Failure.EMPTY)):
+        text, failure = text or "", None
+    return Completion(text, failure, str(finish), reasoning or None, usage, latency, 1, model, detail, logprobs)
 
 
 def split_thinking(text: str, reasoning: str | None) -> tuple[str, str | None]:
@@ -128,6 +139,18 @@ def split_thinking(text: str, reasoning: str | None) -> tuple[str, str | None]:
         return text, reasoning  # the tags stand inside the answer
     said = thought if opened else head
     return (rest.lstrip() if closed else ""), "\n".join(part for part in (reasoning, said.strip()) if part)
+
+
+def _logprobs(data: dict[str, Any], sampling: Mapping[str, Any]) -> str:
+    """The log-probabilities as JSON, if they were asked for (0 asks: for the token's own alone) and came."""
+    if not any(sampling.get(name) is not None and sampling[name] is not False for name in _ASK_LOGPROBS):
+        return ""
+    choice = (data.get("choices") or [{}])[0]
+    prompt = choice.get("prompt_logprobs") or data.get("prompt_logprobs")  # in vLLM's chat beside the choices
+    found = {
+        name: value for name, value in (("logprobs", choice.get("logprobs")), ("prompt_logprobs", prompt)) if value
+    }
+    return orjson.dumps(found).decode() if found else ""
 
 
 def _failure(text: str | None, finish: str) -> Failure | None:
