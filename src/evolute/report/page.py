@@ -1,28 +1,16 @@
-"""The page: the contents put into the templates, with everything that a model wrote escaped, and nothing loaded."""
+"""The page: the contents put into the templates."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
-from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from evolute.errors import MissingExtra
 from evolute.report.contents import Contents, stage_of
 from evolute.report.drawing import Drawing
+from evolute.report.html import markup, render
 from evolute.report.marks import PUBLISHED
-from evolute.report.palette import classes, round_role, variables
+from evolute.report.palette import round_role
 from evolute.report.plots import marker_of
-from evolute.text import printable
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-CUT = 360
-"""Characters of a long text that are shown before one asks for the rest."""
-WHOLE = 6000
-"""Characters at which even the rest is cut."""
 
 
 def page(contents: Contents, figures: Mapping[str, Drawing]) -> str:
@@ -31,92 +19,19 @@ def page(contents: Contents, figures: Mapping[str, Drawing]) -> str:
     Raises:
         MissingExtra: jinja2 is not installed.
     """
-    environment = _environment()
-    style = variables() + classes() + _file("page.css")
-    script = _file("page.js")
-    shown = {name: _markup(drawing.svg()) for name, drawing in figures.items()}
-    return environment.get_template("page.html").render(
+    return render(
+        "page.html",
         c=contents,
         f=contents.facts,
-        figures=shown,
-        style=_markup(style),
-        script=_markup(script),
-        policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'",
+        figures={name: markup(drawing.svg()) for name, drawing in figures.items()},
         published=PUBLISHED,
         symbol=_symbol,
         stage_of=stage_of,
-        cut=CUT,
-        whole=WHOLE,
     )
-
-
-def _environment() -> Environment:
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-        from markupsafe import Markup
-    except ImportError:
-        raise MissingExtra("the report", "report") from None
-
-    def shown(value: object) -> object:
-        """Every value on its way into the page: what would reorder or hide text is made visible, then it is escaped."""
-        return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-    environment = Environment(
-        loader=PackageLoader("evolute.report", "templates"), autoescape=True, undefined=StrictUndefined,
-        finalize=shown, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters.update(number=number, percent=percent, money=money, duration=duration, word_count=_word_count)
-    return environment
-
-
-def _file(name: str) -> str:
-    return (resources.files("evolute.report") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _markup(text: str) -> Any:  # noqa: ANN401 - markupsafe's own string
-    from markupsafe import Markup
-
-    return Markup(text)
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _symbol(round_: int) -> Any:  # noqa: ANN401 - markupsafe's own string
     """The map's symbol of a round, for its legend."""
     drawing = Drawing("symbol", "", "", 14, 14)
     drawing.marker((7, 7), marker_of(round_), round_role(round_), size=4.5)
-    return _markup(drawing.svg().replace('role="img" aria-label=""', 'aria-hidden="true" class="symbol"'))
-
-
-def number(value: float | None, digits: int = 0) -> str:
-    """12,345 or, with digits, 12,345.6; a dash for None."""
-    return "–" if value is None else f"{value:,.{digits}f}"
-
-
-def percent(value: float | None) -> str:
-    """A share in per cent, with a decimal below ten; a dash for None."""
-    if value is None:
-        return "–"
-    return f"{value:.1%}" if 0 < value < 0.1 else f"{value:.0%}"
-
-
-def money(value: float | None) -> str:
-    """US dollars, with as many digits as a small sum needs."""
-    if value is None:
-        return "unknown"
-    return f"${value:,.2f}" if value >= 1 or not value else f"${value:.3g}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:,.1f} {unit}"
-    return f"{seconds:,.1f} s"
-
-
-def _word_count(text: str) -> int:
-    return len(text.split())
+    return markup(drawing.svg().replace('role="img" aria-label=""', 'aria-hidden="true" class="symbol"'))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from evolute.encoders import Encoder
@@ -13,7 +13,8 @@ from evolute.report import charts
 from evolute.report.contents import Contents, gather
 from evolute.report.drawing import Drawing
 from evolute.report.facts import Facts
-from evolute.report.page import duration, money, page
+from evolute.report.html import duration, money
+from evolute.report.page import page
 
 PAGE, FIGURES = "report.html", "figures"
 FIGURE_NAMES = frozenset({
@@ -59,7 +60,7 @@ def write_report(
     figures = draw(contents)
     html = page(contents, figures)
     told("figures")
-    _write_figures(out / FIGURES, figures)
+    write_figures(out / FIGURES, figures, FIGURE_NAMES)
     told("done")
     with replacing(out / PAGE) as file:
         file.write(html.encode())
@@ -95,12 +96,18 @@ def draw(contents: Contents) -> dict[str, Drawing]:
     return {drawing.name: drawing for drawing in drawings}
 
 
-def _write_figures(folder: Path, figures: dict[str, Drawing]) -> None:
+def write_figures(folder: Path, figures: Mapping[str, Drawing], names: Collection[str]) -> None:
+    """Each figure as SVG and PNG; of `names`, all that an earlier page may have written, those that are no more go.
+
+    Raises:
+        InputError: the folder cannot be written.
+        MissingExtra: matplotlib is not installed.
+    """
     try:
         from evolute.report.raster import write_png
 
         folder.mkdir(exist_ok=True)
-        for gone in FIGURE_NAMES - figures.keys():  # of an earlier report
+        for gone in set(names) - figures.keys():
             for suffix in ("svg", "png"):
                 (folder / f"{gone}.{suffix}").unlink(missing_ok=True)
         for name, drawing in figures.items():
