@@ -15,7 +15,7 @@ def as_json(evaluated: Evaluated) -> dict[str, Any]:
     """The result for scripts; where it stopped before all answers were there, only how far it came."""
     said: dict[str, Any] = {"stopped": evaluated.stopped}
     if evaluated.answers is not None:
-        said |= {"wanted": evaluated.wanted, "answered": len(evaluated.answers.texts)}
+        said |= {"wanted": evaluated.wanted, "answered": evaluated.answers.count}
         said |= {"calls": evaluated.calls, "cost": evaluated.cost}
         said |= {"answers_without_text": dict(evaluated.answers.failed)}
     return said if evaluated.results is None else evaluated.results.to_json() | said
@@ -45,8 +45,7 @@ def _answers(evaluated: Evaluated) -> list[str]:
     if answers is None:
         return []
     lines = [
-        f"{len(answers.texts):,} of {evaluated.wanted:,} answers; calls {evaluated.calls:,}; "
-        f"cost {money(evaluated.cost)}"
+        f"{answers.count:,} of {evaluated.wanted:,} answers; calls {evaluated.calls:,}; cost {money(evaluated.cost)}"
     ]
     if answers.failed:
         failed = ", ".join(f"{name} {count:,}" for name, count in answers.failed.most_common())

@@ -67,7 +67,7 @@ class Asked:
     def samples(self, answers: Answers, path: Path) -> SampleSet:
         """The answers as samples, written to `path` as others' runners read them."""
         pairs = [
-            (problem, Sample(problem.id, self.prompt.take(problem, answers.texts[problem.id, number], self.rule)))
+            (problem, Sample(problem.id, self.prompt.take(problem, answers.texts(problem.id, number)[0], self.rule)))
             for problem in self.problems.problems
             for number in range(self.evaluation.n)
         ]

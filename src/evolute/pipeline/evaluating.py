@@ -28,7 +28,7 @@ from evolute.models.prices import unit_price
 from evolute.pipeline.asked import Asked
 from evolute.pipeline.evaluation import Benchmark, Evaluation, check_same, resolve_evaluation, write_evaluation
 from evolute.pipeline.evolving import Watch
-from evolute.pipeline.generating import Answers, generate, standing
+from evolute.pipeline.generating import ROLE, Answers, generate, standing
 from evolute.pipeline.stopping import INTERRUPTED, in_loop
 from evolute.recipe import ModelSpec
 from evolute.sandbox import Sandbox
@@ -157,7 +157,7 @@ def _recorded(folder: Path, evaluation: Evaluation, before: Evaluation | None) -
 def _from_model(asked: Asked, scoring: _Scoring, folder: Path, ledger: Ledger, limits: Limits) -> Evaluated:
     """Have the model answer, and score that, if every answer is there."""
     evaluation = asked.evaluation
-    budget = Budget(limits, standing(ledger.reader, asked.spec, asked.wanted))
+    budget = Budget(limits, standing(ledger.reader, {ROLE: asked.spec}, asked.wanted))
 
     async def answer() -> Answers:
         async with scoring.make():
@@ -197,7 +197,11 @@ class _Scoring:
 
     def _write(self, results: Results, folder: Path, ledger: Ledger | None) -> None:
         """Write the results: ours, and under the names that the others' own runners give theirs."""
-        spent = standing(ledger.reader, self.evaluation.model, 0) if ledger and self.evaluation.model else Progress()
+        spent = (
+            standing(ledger.reader, {ROLE: self.evaluation.model}, 0)
+            if ledger and self.evaluation.model
+            else Progress()
+        )
         name = self.evaluation.model.model if self.evaluation.model else Path(results.samples.source).name
         ran = {"evolute": __version__, "limits": results.factor, **self.evaluation.model_dump(mode="json")}
         score = score_of(results, name, ran=ran, cost=spent.cost, calls=spent.calls)
