@@ -1,4 +1,4 @@
-"""`evolute compare`."""
+"""`evolute compare`: runs, or evaluations."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evolute.cli.screen import Json, money, out, write_json
+from evolute.cli.scores import scores_as_json, show_scores
+from evolute.cli.screen import Json, money, out, say, write_json
+from evolute.errors import InputError
 from evolute.pipeline.comparing import Comparison, Mean, Share, Side
 from evolute.pipeline.comparing import compare as compare_runs
+from evolute.pipeline.scorecards import compare_scores, holds_scores, scorecard, write_page
 from evolute.text import printable
 
 _NONE = "–"
@@ -23,20 +26,39 @@ _LONGEST_VALUE = 60
 
 def compare(
     *runs: Path,
+    page: Path | None = None,
     json: Json = False,
 ) -> None:
-    """Show runs side by side: how their recipes differ, and what came out.
+    """Show runs side by side: how their recipes differ, and what came out. Or evaluations: paired, with the doubt.
 
-    Works on runs that are read-only or still being written: each is shown as it stands at one moment.
+    Works on runs that are read-only or still being written: each is shown as it stands at one moment. Of evaluations
+    every benchmark that two have in common is compared question by question.
 
     Args:
-        runs: The runs' folders, two or more.
+        runs: The runs' folders, two or more; or as many folders of evaluations.
+        page: Of evaluations: write the comparison as HTML to this file, too.
     """
+    if runs and all(map(holds_scores, runs)):
+        _compare_scores(runs, page, json)
+        return
+    if page is not None:
+        raise InputError(f"--page {str(page)!r}: only evaluations have one; `evolute report RUN` writes a run's")
     comparison = compare_runs(runs)
     if json:
         write_json(_plain(comparison))
     else:
         _show(out(), comparison)
+
+
+def _compare_scores(folders: Sequence[Path], page: Path | None, json: bool) -> None:
+    sides, differences = compare_scores(folders)
+    card = scorecard(" and ".join(sides), sides)
+    if json:
+        write_json(scores_as_json(sides, differences))
+    else:
+        show_scores(out(), card)
+    if page is not None:
+        say(f"the page: {write_page(card, page)}")
 
 
 def _plain(comparison: Comparison) -> dict[str, Any]:

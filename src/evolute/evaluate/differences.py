@@ -1,0 +1,92 @@
+"""Two results side by side: the difference, paired question by question."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evolute.evaluate.statistics import RESAMPLES, bootstrap_difference
+from evolute.scores import Item, Measure, Score
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """`measure` is the first less the second, over the `n` items that both have scored; `left` more have only one.
+
+    `why` says why there is no difference to tell; then the measure has no value.
+    """
+
+    measure: Measure
+    n: int
+    left: int = 0
+    why: str = ""
+
+    @property
+    def told(self) -> str:
+        """Which is better, in words, or that it cannot be told."""
+        measure = self.measure
+        if measure.value is None:
+            return self.why
+        if measure.low is None or measure.high is None or measure.low <= 0 <= measure.high:
+            return "cannot be told apart"
+        return "the first is better" if measure.value > 0 else "the second is better"
+
+
+def paired(one: Score, other: Score, seed: int = 0) -> Paired:
+    """The difference of two results of a benchmark.
+
+    The interval is the percentile bootstrap over questions, both results drawn together: pairing takes away what a hard
+    question costs both (Miller 2024, arXiv:2411.00640, section 4.2). Where the scores are ratios of summed points, it
+    is the ratios that are subtracted, not their means. Draws depend on `seed` alone.
+    """
+    if (why := _unlike(one, other)) or not (pairs := _pairs(one, other)):
+        return Paired(Measure(), 0, why=why or "no question that both have scored")
+    left = one.n + other.n - 2 * len(pairs)
+    if all(mine.weights and theirs.weights for mine, theirs in pairs):
+        value, low, high = _ratios(pairs, seed)
+    else:
+        ours, theirs_ = [_score(mine) for mine, _ in pairs], [_score(theirs) for _, theirs in pairs]
+        value = math.fsum(ours) / len(ours) - math.fsum(theirs_) / len(theirs_)
+        low, high = bootstrap_difference(ours, theirs_, seed, _clusters(pairs))
+    if len(set(_clusters(pairs))) == 1:
+        return Paired(Measure(value), len(pairs), left)
+    return Paired(Measure(value, low, high, "paired bootstrap"), len(pairs), left)
+
+
+def _unlike(one: Score, other: Score) -> str:
+    for what in ("benchmark", "metric", "scale", "against", "judge"):
+        mine, theirs = getattr(one, what), getattr(other, what)
+        if mine != theirs:
+            return f"not comparable: {what} is {mine or 'none'!r} here and {theirs or 'none'!r} there"
+    return ""
+
+
+def _pairs(one: Score, other: Score) -> list[tuple[Item, Item]]:
+    theirs = {item.id: item for item in other.items if item.score is not None}
+    return [(item, theirs[item.id]) for item in one.items if item.score is not None and item.id in theirs]
+
+
+def _score(item: Item) -> float:
+    return item.score if item.score is not None else math.nan
+
+
+def _clusters(pairs: Sequence[tuple[Item, Item]]) -> list[str]:
+    return [mine.cluster or mine.id for mine, _ in pairs]
+
+
+def _ratios(pairs: Sequence[tuple[Item, Item]], seed: int) -> tuple[float, float, float]:
+    """The difference of two ratios of sums, in per cent, and its bootstrap."""
+    import numpy as np
+
+    places = {cluster: place for place, cluster in enumerate(dict.fromkeys(_clusters(pairs)))}
+    sums = np.zeros((len(places), 4))
+    for (mine, theirs), cluster in zip(pairs, _clusters(pairs), strict=True):
+        sums[places[cluster]] += (*(mine.weights or (0, 0)), *(theirs.weights or (0, 0)))
+    drawn = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), RESAMPLES) @ sums
+
+    def difference(columns: np.ndarray) -> np.ndarray:
+        return 100 * (columns[..., 0] / columns[..., 1] - columns[..., 2] / columns[..., 3])
+
+    low, high = np.quantile(difference(drawn), (0.025, 0.975))
+    return float(difference(sums.sum(axis=0))), float(low), float(high)
