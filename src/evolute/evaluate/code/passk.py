@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-RESAMPLES = 2_000
-"""How often the problems are drawn anew for a bootstrap interval."""
+from evolute.evaluate.statistics import bootstrap_mean, wilson
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +51,4 @@ def estimate(counts: Sequence[tuple[int, int]], k: int, *, seed: int = 0) -> Est
     mean = math.fsum(values) / len(values)
     if max(n for n, _ in counts) == 1:
         return Estimate(k, mean, *wilson(sum(c for _, c in counts), len(counts)), "wilson")
-    return Estimate(k, mean, *_bootstrap(values, seed), "bootstrap")
-
-
-def wilson(right: int, total: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    """Wilson's score interval of a proportion; `z` is the normal quantile, by default that of 95 %."""
-    share, spread = right / total, z * z / total
-    centre = (share + spread / 2) / (1 + spread)
-    half = z / (1 + spread) * math.sqrt(share * (1 - share) / total + spread / (4 * total))
-    # Bounded, since at 0 and at 1 the last bit of the difference may be on the wrong side.
-    return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
-
-
-def _bootstrap(values: Sequence[float], seed: int) -> tuple[float, float]:
-    import numpy as np
-
-    means = np.random.default_rng(seed).choice(np.asarray(values), (RESAMPLES, len(values))).mean(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)
+    return Estimate(k, mean, *bootstrap_mean(values, seed), "bootstrap")
