@@ -26,9 +26,10 @@ from evolute.files import replacing
 from evolute.ledger import Ledger
 from evolute.models.prices import unit_price
 from evolute.pipeline.asked import Asked
-from evolute.pipeline.evaluation import Benchmark, Evaluation, check_same, resolve_evaluation, write_evaluation
+from evolute.pipeline.evaluation import Benchmark, Evaluation, resolve_evaluation, write_evaluation
 from evolute.pipeline.evolving import Watch
 from evolute.pipeline.generating import ROLE, Answers, generate, standing
+from evolute.pipeline.settings import check_same
 from evolute.pipeline.stopping import INTERRUPTED, in_loop
 from evolute.recipe import ModelSpec
 from evolute.sandbox import Sandbox
@@ -149,7 +150,7 @@ def _recorded(folder: Path, evaluation: Evaluation, before: Evaluation | None) -
         if before is None and begun:
             raise InputError(f"{folder} holds a run that is no evaluation: give another --out")
         if before is not None and (begun or before.samples):
-            check_same(before, evaluation, folder)
+            check_same(before.decisive(), evaluation.decisive(), folder, "another evaluation")
         write_evaluation(folder, evaluation)
         yield ledger
 

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from evolute.errors import InputError
 from evolute.evaluate.code.extraction import RULES
 from evolute.evaluate.code.prompts import default_prompt
 from evolute.evaluate.code.results import KS
-from evolute.files import replacing
+from evolute.pipeline.settings import check_address, read_settings, validated, write_settings
 from evolute.pipeline.summary import EVALUATION
 from evolute.recipe import ModelSpec, assign
 from evolute.recipe.models import Part
@@ -122,7 +121,7 @@ def resolve_evaluation(settings: Mapping[str, Any], folder: Path | None = None) 
     Raises:
         InputError: a field is unknown or has an impossible value.
     """
-    before = _read(folder / EVALUATION) if folder is not None and (folder / EVALUATION).is_file() else None
+    before = read_settings(Evaluation, folder / EVALUATION) if folder is not None else None
     fields = before.model_dump(mode="json") if before is not None else {}
     if fields.get("model") is None:
         fields.pop("model", None)
@@ -132,22 +131,10 @@ def resolve_evaluation(settings: Mapping[str, Any], folder: Path | None = None) 
         fields = {**SAMPLED, **fields}
     if (model := fields.get("model")) and model.get("base_url") and not model.get("model"):
         raise InputError("an endpoint needs a model: give --model NAME (`evolute models check URL` lists them)")
-    evaluation = _with_prompt(_validated(fields, "evaluate"))
-    if evaluation.model is not None and evaluation.model.api not in ("embedded", "scripted"):
-        _check_address(evaluation.model)
+    evaluation = _with_prompt(validated(Evaluation, fields, "evaluate"))
+    if evaluation.model is not None:
+        check_address(evaluation.model)
     return evaluation, before
-
-
-def check_same(before: Evaluation, now: Evaluation, folder: Path) -> None:
-    """Look that an evaluation goes on as it was begun.
-
-    Raises:
-        InputError: it does not; the message names the fields.
-    """
-    old, new = before.decisive(), now.decisive()
-    if names := [name for name in {**old, **new} if old.get(name) != new.get(name)]:
-        told = ", ".join(f"{name} {old.get(name)!r}, not {new.get(name)!r}" for name in names)
-        raise InputError(f"{folder} holds another evaluation ({told}): give another --out, or leave these as they are")
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
@@ -156,49 +143,11 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    text = "# This evaluation as it was resolved. The same command, or `evolute evaluate` with --out alone, goes on.\n"
-    data = evaluation.model_dump(mode="json")
-    with replacing(folder / EVALUATION) as file:
-        file.write((text + yaml.safe_dump(data, sort_keys=False, allow_unicode=True)).encode())
-
-
-def _check_address(spec: ModelSpec) -> None:
-    if not spec.base_url:
-        raise InputError(
-            f"where is the model {spec.model!r}? Give --base-url URL, or --api embedded for SmolLM2, which runs here"
-        )
+    heading = "This evaluation as it was resolved. The same command, or `evolute evaluate` with --out alone, goes on."
+    write_settings(evaluation, folder / EVALUATION, heading)
 
 
 def _with_prompt(evaluation: Evaluation) -> Evaluation:
     if evaluation.model is None or evaluation.prompt:
         return evaluation
     return evaluation.model_copy(update={"prompt": default_prompt(evaluation.model.api)})
-
-
-def _read(path: Path) -> Evaluation:
-    try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    if not isinstance(fields, dict):
-        raise InputError(f"{path}: not an evaluation: expected fields, got {type(fields).__name__}")
-    return _validated(fields, str(path))
-
-
-def _validated(fields: Mapping[str, Any], source: str) -> Evaluation:
-    try:
-        return Evaluation.model_validate(fields)
-    except ValidationError as error:
-        raise InputError("\n".join(_complaint(source, dict(problem)) for problem in error.errors())) from None
-
-
-def _complaint(source: str, problem: Mapping[str, Any]) -> str:
-    """Field, what is wrong with it, and its value, unless that may be a secret."""
-    where = [str(step) for step in problem["loc"]]
-    name = f"{'.'.join(where)}: " if where else ""
-    if problem["type"] == "value_error":
-        return f"{source}: {name}{problem['ctx']['error']}"
-    if problem["type"] == "extra_forbidden":
-        return f"{source}: {name}there is no such field"
-    value = "" if "headers" in where else f", got {problem['input']!r}"
-    return f"{source}: {name}{problem['msg']}{value}"

@@ -37,13 +37,15 @@ class Question:
 
     `id` names it among the others. `messages` end with what is asked first. Each of `later` is what the user says once
     the turn before is answered; the model is then shown its own answers. `fields` are sampling fields of this question
-    alone, which take the place of the common ones (None: is not sent).
+    alone, which take the place of the common ones (None: is not sent). `shape` makes of the messages what is sent (a
+    prompt format's rendering, say); None: they are sent as they are.
     """
 
     id: str
     messages: tuple[Message, ...]
     later: tuple[str, ...] = ()
     fields: Mapping[str, Any] = field(default_factory=dict)
+    shape: Callable[[Sequence[Message]], Sequence[Message]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +194,11 @@ class _Talk:
         texts = [usable_text(completion) for completion in said]
         if len(texts) == self.turns or not all(texts):
             return None
-        messages = list(self._question.messages)
+        messages: Sequence[Message] = self._question.messages
         for text, asked in zip(texts, self._question.later, strict=False):
-            messages += (Message("assistant", text), Message("user", asked))
+            messages = (*messages, Message("assistant", text), Message("user", asked))
+        if self._question.shape is not None:
+            messages = self._question.shape(messages)
         draw = self._sampling.draw(*self.key, len(texts), self._role)
         return Request(self._role, tuple(messages), self.identity, draw, self._sampling.fields)
 
