@@ -82,7 +82,7 @@ def test_the_few_shot_prompt_shows_solved_tasks(tmp_path):
 
 
 def test_the_page_names_every_prompt_and_extraction():
-    page = (Path(__file__).resolve().parents[2] / "docs" / "evaluate.md").read_text()
+    page = (Path(__file__).resolve().parents[2] / "docs" / "evaluate-code.md").read_text()
     assert [name for name in (*PROMPTS, *RULES) if f"| `{name}` |" not in page] == []
 
 

@@ -31,7 +31,7 @@ def read_scores(folder: Path) -> dict[str, Score]:
     Raises:
         InputError: there is none, or one cannot be read.
     """
-    scores = {score.benchmark: score for file in _result_files(folder) if (score := _read(file)) is not None}
+    scores = {score.benchmark: score for score in map(_read, _result_files(folder))}
     if not scores:
         raise InputError(f"{folder}: no results here: give the --out folder of an evaluation that has ended")
     return scores
@@ -102,9 +102,8 @@ def _result_files(folder: Path) -> Iterator[Path]:
     yield from [own] if own.is_file() else sorted(folder.glob(f"*/{RESULTS}"))
 
 
-def _read(file: Path) -> Score | None:
+def _read(file: Path) -> Score:
     try:
-        said = json.loads(file.read_bytes())
-        return Score.from_json(said["score"]) if "score" in said else None
+        return Score.from_json(json.loads(file.read_bytes())["score"])
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise InputError(f"{file}: no results of this version of Evolute ({error}): evaluate again") from None
