@@ -182,7 +182,7 @@ def _expanded(freedom: int, chance: float) -> float:
         (3 * x**7 + 19 * x**5 + 17 * x**3 - 15 * x) / 384,
         (79 * x**9 + 776 * x**7 + 1482 * x**5 - 1920 * x**3 - 945 * x) / 92160,
     )
-    return x + sum(term / freedom**power for power, term in enumerate(terms, 1))
+    return x + math.fsum(term / freedom**power for power, term in enumerate(terms, 1))
 
 
 def cohen_kappa(ours: Sequence[Hashable], theirs: Sequence[Hashable]) -> float | None:

@@ -1,0 +1,155 @@
+"""AlpacaEval's annotations, in and out: its own annotations.json, and a compact CSV of many models."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evolute.errors import InputError
+from evolute.evaluate.judged.alpaca import Annotation, normal_preference
+from evolute.evaluate.judged.rows import Row, read_rows, read_text
+
+CSV_COLUMNS = ("model", "index", "preference", "len_output_1", "len_output_2", "switched", "raw")
+"""Of the compact CSV: output_1 is the reference's, and `raw` is what the judge said."""
+_NO_PREFERENCE = "the file has no preference for it"
+
+
+def read_annotations(path: Path, instructions: Mapping[str, str] | None = None) -> list[Annotation]:
+    """The annotations of a file, of one model or of many, in either format; also gzip's.
+
+    An instruction's id is that of `instructions`, or else its text; the CSV's is its index.
+
+    Args:
+        path: annotations.json, or the compact CSV.
+        instructions: ids by text.
+
+    Raises:
+        InputError: the file is neither, a field is missing or wrong, or an instruction comes twice for a model.
+    """
+    if path.name.removesuffix(".gz").endswith(".csv"):
+        return _from_csv(path)
+    return _from_json(path, instructions or {})
+
+
+def read_instructions(path: Path) -> dict[str, str]:
+    """Ids by text, from a file of instructions with an `index` each, or else numbered from 0.
+
+    Raises:
+        InputError: it cannot be read, or an instruction comes twice.
+    """
+    ids: dict[str, str] = {}
+    for number, row in enumerate(read_rows(path)):
+        text = row.text("instruction")
+        if text in ids:
+            raise InputError(f"{row.where}: the instruction {text[:60]!r} comes twice: leave one out")
+        ids[text] = row.text("index", str(number))
+    return ids
+
+
+def annotation_rows(annotations: Iterable[Annotation], instructions: Mapping[str, str]) -> list[dict[str, Any]]:
+    """As AlpacaEval writes annotations, without the answers' texts; `instructions` are texts by id.
+
+    `output_1` and `output_2` are told by length alone, as `len_1` and `len_2`.
+    """
+    return [
+        {
+            "instruction": instructions.get(one.instruction, one.instruction),
+            **one.groups,
+            "generator_1": one.reference,
+            "generator_2": one.model,
+            **({} if one.lengths is None else {"len_1": one.lengths[1], "len_2": one.lengths[0]}),
+            "annotator": one.judge,
+            "preference": one.preference,
+            "raw_completion": one.text or None,
+        }
+        for one in annotations
+    ]
+
+
+def _from_json(path: Path, instructions: Mapping[str, str]) -> list[Annotation]:
+    seen: dict[tuple[str, str, str], str] = {}
+    return [_checked(_annotation(row, instructions), row.where, seen) for row in read_rows(path)]
+
+
+def _checked(one: Annotation, where: str, seen: dict[tuple[str, str, str], str]) -> Annotation:
+    key = (one.model, one.judge, one.instruction)
+    if (before := seen.get(key)) is not None:
+        name = one.instruction[:60]
+        raise InputError(f"{where}: {one.model!r} on {name!r} is judged already, in {before}: leave one of them out")
+    seen[key] = where
+    return one
+
+
+def _annotation(row: Row, instructions: Mapping[str, str]) -> Annotation:
+    text = row.text("instruction")
+    preference = _preference(row, row.number("preference"))
+    return Annotation(
+        instruction=instructions.get(text, text),
+        model=row.text("generator_2"),
+        reference=row.text("generator_1", ""),
+        preference=preference,
+        lengths=_lengths(row),
+        groups={"dataset": row.text("dataset")} if row.fields.get("dataset") else {},
+        judge=row.text("annotator", ""),
+        text=_raw(row.fields.get("raw_completion")),
+        why="" if preference is not None else _NO_PREFERENCE,
+    )
+
+
+def _preference(row: Row, value: float | None) -> float | None:
+    try:
+        return normal_preference(value)
+    except ValueError:
+        raise row.wrong("preference", value, "a number from 1 to 2, 0 for a draw, or null") from None
+
+
+def _lengths(row: Row) -> tuple[int, int] | None:
+    """(the model's, the reference's), in characters as AlpacaEval counts them."""
+    theirs, ours = (row.fields.get(f"output_{side}") for side in (1, 2))
+    if isinstance(ours, str) and isinstance(theirs, str):
+        return len(ours), len(theirs)
+    if "len_1" in row.fields and "len_2" in row.fields:
+        return row.whole("len_2"), row.whole("len_1")
+    return None
+
+
+def _raw(value: object) -> str:
+    """What the judge said; AlpacaEval 2 keeps the whole reply with its log-probabilities."""
+    if value is None or isinstance(value, float):
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _from_csv(path: Path) -> list[Annotation]:
+    try:
+        rows = list(csv.reader(io.StringIO(read_text(path), newline="")))
+    except csv.Error as error:
+        raise InputError(f"{path}: not CSV: {error}") from None
+    if not rows or not set(CSV_COLUMNS[:3]) <= set(rows[0]):
+        raise InputError(f"{path}: expected columns {', '.join(CSV_COLUMNS)}, got {rows[0] if rows else 'nothing'}")
+    places = [rows[0].index(name) if name in rows[0] else None for name in CSV_COLUMNS]
+    seen: dict[tuple[str, str, str], str] = {}
+    found = []
+    for number, cells in enumerate(rows[1:], 2):
+        if len(cells) != len(rows[0]):
+            raise InputError(f"{path}, row {number}: {len(cells)} cells, where the header has {len(rows[0])}")
+        found.append(_checked(_of_cells(cells, places, f"{path}, row {number}"), f"row {number}", seen))
+    if not found:
+        raise InputError(f"{path}: no row in it")
+    return found
+
+
+def _of_cells(cells: Sequence[str], places: Sequence[int | None], where: str) -> Annotation:
+    model, index, said, length_1, length_2, switched, raw = ("" if at is None else cells[at] for at in places)
+    try:
+        preference = normal_preference(float(said)) if said else None
+        lengths = (int(length_2), int(length_1)) if length_1 and length_2 else None
+        shown_first = bool(int(switched)) if switched else None
+    except ValueError as error:
+        raise InputError(f"{where}: {error}; mend the row or leave it out") from None
+    why = "" if preference is not None else _NO_PREFERENCE
+    return Annotation(index, model, "", preference, lengths, shown_first, text=raw, why=why)
