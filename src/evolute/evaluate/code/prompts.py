@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from evolute.errors import InputError
 from evolute.evaluate.code.problems import BENCHMARKS, Problem
+from evolute.formats import ALPACA
 
 MBPP_SHOTS = (2, 3, 4)
 """The tasks whose solutions the few-shot prompt shows (Austin et al. 2021, section 3.2); all of the split `prompt`."""
@@ -98,9 +99,8 @@ def _wizardcoder(blank: str) -> Render:
 
     def render(problem: Problem, examples: Examples) -> str:
         return (
-            "Below is an instruction that describes a task. Write a response that appropriately completes the request."
-            f"\n\n{'' if _is_mbpp(problem) else blank}### Instruction:\nCreate a Python script for this problem:\n"
-            f"{_described(problem)}\n\n### Response:"
+            f"{ALPACA}\n\n{'' if _is_mbpp(problem) else blank}### Instruction:\n"
+            f"Create a Python script for this problem:\n{_described(problem)}\n\n### Response:"
         )
 
     return render
