@@ -64,6 +64,12 @@ for _name, _about in (
     ("mbpp_plus", "378 of MBPP's tasks with EvalPlus's inputs, 35 times as many (Liu et al. 2023)."),
 ):
     evaluate.command(f"evolute.cli.evaluate:{_name}", name=_name.replace("_", "-"), help=_about)
+for _name, _about in (
+    ("vicuna", "Two answers scored of ten side by side (Vicuna 2023): the ratio of the summed scores."),
+    ("mt_bench", "80 questions of two turns, graded of ten or judged in pairs (Zheng et al. 2023)."),
+    ("alpaca_eval", "How often a model's answer is preferred to a reference's (Dubois et al. 2023, 2024)."),
+):
+    evaluate.command(f"evolute.cli.judged:{_name}", name=_name.replace("_", "-"), help=_about)
 app.command(evaluate)
 
 operations = App(sort_key=20, name="operations", help="The ways to rewrite an instruction.", help_format="plaintext")

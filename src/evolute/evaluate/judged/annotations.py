@@ -70,6 +70,11 @@ def annotation_rows(annotations: Iterable[Annotation], instructions: Mapping[str
     ]
 
 
+def as_list(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """A JSON list, as AlpacaEval's files are."""
+    return (json.dumps(rows, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "backslashreplace")
+
+
 def _from_json(path: Path, instructions: Mapping[str, str]) -> list[Annotation]:
     seen: dict[tuple[str, str, str], str] = {}
     return [_checked(_annotation(row, instructions), row.where, seen) for row in read_rows(path)]
