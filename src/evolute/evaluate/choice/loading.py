@@ -1,0 +1,146 @@
+"""A local model: found, opened with transformers, and named by what its files hold."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evolute.errors import InputError, MissingExtra
+from evolute.models.embedded import find_weights
+from evolute.recipe import ModelSpec
+
+_WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt")
+_WORDS = (".json", ".model", ".txt", ".jinja", ".py", ".tiktoken")
+_UNSET = 10**29
+"""A tokenizer that knows no greatest length says 10**30."""
+_WINDOW = 2048
+"""Where neither model nor tokenizer tells one, as lm-evaluation-harness has it."""
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A model's files: a folder as transformers writes it, or one `.gguf`. `name` is what results call it."""
+
+    path: Path
+    name: str
+
+    def identity(self) -> str:
+        """A hash of weights, configuration and tokenizer: another content is another model, wherever it lies."""
+        whole = hashlib.blake2b(digest_size=16)
+        for path in self.files():
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "blake2b").hexdigest()
+            whole.update(f"{path.name}\0{digest}\n".encode())
+        return whole.hexdigest()
+
+    def files(self) -> list[Path]:
+        """The files that decide what it says."""
+        if self.path.is_file():
+            return [self.path]
+        return sorted(path for path in self.path.iterdir() if path.is_file() and path.suffix in (*_WEIGHTS, *_WORDS))
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A model in memory, with what the scorer must know of it."""
+
+    model: Any
+    encode: Callable[[list[str]], list[list[int]]]
+    window: int
+    beginning: int
+    dtype: str
+    device: str
+
+
+def find_model(name: str) -> LocalModel:
+    """The model's files: a folder, a `.gguf` file, or `smollm2` for the embedded model's weights.
+
+    Raises:
+        InputError: they are not there, or are no model's.
+    """
+    if name and not Path(name).exists() and ModelSpec().model.startswith(name):
+        return LocalModel(find_weights(), ModelSpec().model)
+    path = Path(name)
+    if path.is_file() and path.suffix == ".gguf":
+        return LocalModel(path, path.stem)
+    if path.is_file():
+        raise InputError(f"{name}: not a model: expected a .gguf file, or a folder as transformers writes it")
+    if not path.is_dir():
+        raise InputError(
+            f"{name}: there is no such folder or .gguf file; for a model behind an endpoint give --base-url URL as well"
+        )
+    if not (path / "config.json").is_file() or not any(one.suffix in _WEIGHTS for one in path.iterdir()):
+        raise InputError(f"{name}: not a model's folder: it lacks config.json or the weights (.safetensors, .bin)")
+    return LocalModel(path.resolve(), path.resolve().name)
+
+
+def open_model(found: LocalModel, *, dtype: str = "auto", device: str | None = None) -> Opened:
+    """Open it, from its files alone: nothing is downloaded, and no code of the model's own is run.
+
+    Args:
+        found: its files.
+        dtype: of the numbers it computes with; "auto": as its files say, float32 for a `.gguf`.
+        device: "cpu", "cuda", …; None: the first accelerator, or else the processor.
+
+    Raises:
+        MissingExtra: torch or transformers are not installed.
+        InputError: the files cannot be opened, or dtype or device is unknown.
+    """
+    if dtype not in DTYPES:
+        raise InputError(f"--dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+    try:
+        import torch
+        import transformers
+    except ImportError:
+        raise MissingExtra("scoring a local model", "evaluate") from None
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    where: dict[str, Any] = {"local_files_only": True, "pretrained_model_name_or_path": str(found.path)}
+    if found.path.suffix == ".gguf":
+        where |= {"pretrained_model_name_or_path": str(found.path.parent), "gguf_file": found.path.name}
+        dtype = "float32" if dtype == "auto" else dtype
+    try:
+        place = torch.device(device or (torch.accelerator.current_accelerator() or "cpu"))
+        tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
+        model = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=dtype).eval().to(place)
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, AssertionError) as error:
+        raise InputError(f"{found.path}: cannot be opened with transformers: {error}") from None
+    beginning = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    return Opened(
+        model, _encoder(tokenizer, beginning), _window(model.config, tokenizer), beginning or 0,
+        str(model.dtype).removeprefix("torch."), str(model.device),
+    )  # fmt: skip
+
+
+def _encoder(tokenizer: Any, beginning: int | None) -> Callable[[list[str]], list[list[int]]]:  # noqa: ANN401
+    """The tokenizer with its special tokens, but none before a text that begins with one (as the harness has it)."""
+    mark = tokenizer.decode([beginning]) if beginning is not None else ""
+
+    def encode(texts: list[str]) -> list[list[int]]:
+        marked = [bool(mark) and text.startswith(mark) for text in texts]
+        plain = iter(_ids(tokenizer, [text for text, has in zip(texts, marked, strict=True) if not has], True))
+        bare = iter(_ids(tokenizer, [text for text, has in zip(texts, marked, strict=True) if has], False))
+        return [next(bare) if has else next(plain) for has in marked]
+
+    return encode
+
+
+def _ids(tokenizer: Any, texts: list[str], special: bool) -> list[list[int]]:  # noqa: ANN401
+    if not texts:
+        return []
+    ids: list[list[int]] = tokenizer(texts, add_special_tokens=special, verbose=False)["input_ids"]
+    return ids
+
+
+def _window(config: Any, tokenizer: Any) -> int:  # noqa: ANN401
+    """As lm-evaluation-harness resolves it."""
+    for one in (config.get_text_config(), config):
+        for name in ("n_positions", "max_position_embeddings", "n_ctx"):
+            if isinstance(length := getattr(one, name, None), int):
+                return length
+    length = getattr(tokenizer, "model_max_length", _UNSET)
+    return int(length) if length and length < _UNSET else _WINDOW
