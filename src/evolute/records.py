@@ -36,7 +36,8 @@ class Seed:
     """An instruction that the user gave.
 
     `input` is Alpaca's separate input; `response` the answer that came with it, if any; `system` and `history` are
-    what stood before the instruction in a conversation. `source` and `line` (from 1) say where it was read.
+    what stood before the instruction in a conversation. `source` and `line` (from 1) say where it was read; `label` is
+    what the row there calls itself (its `id`, `idx`, …), None where it has no name.
     """
 
     instruction: str
@@ -46,6 +47,7 @@ class Seed:
     history: tuple[Message, ...] = ()
     source: str = ""
     line: int = 0
+    label: int | str | None = field(default=None, compare=False)
     id: bytes = field(init=False)
     """Hash of what is evolved and the conversation before it; the response and the place do not count."""
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
+from evolute.cli.answering import model_settings
 from evolute.cli.evaluated import as_json, show_evaluated
 from evolute.cli.evolve import (
     Api,
@@ -28,13 +29,7 @@ from evolute.errors import InputError
 from evolute.evolve.budget import Limits
 from evolute.pipeline.evaluating import evaluate_code
 from evolute.pipeline.evaluation import Benchmark
-from evolute.pipeline.starting import ANTHROPIC
-from evolute.recipe import ModelSpec, parse_assignment
-
-EMBEDDED = ModelSpec().model
-"""The embedded model's name; the beginning of it will do."""
-SLOTS = 16
-"""Calls in flight that suit it."""
+from evolute.recipe import parse_assignment
 
 _SUBJECT = Group("What is scored: a file of samples, or else a model", sort_key=0)
 _ANSWERS = Group("How the model is asked", sort_key=2)
@@ -226,7 +221,7 @@ def _settings(split: str | None, subject: Subject, answering: Answering, scoring
         "limit": subject.limit,
         "split": split,
         "version": scoring.version,
-        **_model_settings(answering),
+        **model_settings(answering),
         "prompt": answering.prompt,
         "n": answering.n,
         "temperature": answering.temperature,
@@ -238,25 +233,6 @@ def _settings(split: str | None, subject: Subject, answering: Answering, scoring
     }
     given = {path: value for path, value in flags.items() if value is not None}
     return dict(map(parse_assignment, answering.set_ or ())) | given
-
-
-def _model_settings(answering: Answering) -> dict[str, Any]:
-    api, base_url, key = answering.api, answering.base_url, answering.api_key_env
-    if api == "anthropic":
-        key, base_url = key or "ANTHROPIC_API_KEY", base_url or ANTHROPIC
-    if api is None and base_url is not None:
-        api = "chat"
-    if api is None and base_url is None and answering.model is not None and EMBEDDED.startswith(answering.model):
-        api = "embedded"
-    if api == "embedded":
-        return {"model.api": api, "model.model": EMBEDDED, "model.concurrency": answering.concurrency or SLOTS}
-    return {
-        "model.api": api,
-        "model.base_url": base_url,
-        "model.model": answering.model,
-        "model.api_key_env": key,
-        "model.concurrency": answering.concurrency,
-    }
 
 
 def _numbers(text: str | None) -> list[int] | None:

@@ -33,7 +33,7 @@ class Ingest:
     def __init__(self, ledger: Ledger, sources: Sequence[str], options: SeedOptions) -> None:
         self._ledger = ledger
         self._sources = sources
-        self._bad_rows = _BadRows(ledger.run / BAD_ROWS)
+        self._bad_rows = BadRows(ledger.run / BAD_ROWS)
         self._reader = SeedReader(sources, options, self._bad_rows.add) if sources else None
         self._moved: Callable[[], object] = lambda: None
         self._thread = threading.Thread(target=self._work, name="evolute-seeds", daemon=True)
@@ -113,7 +113,7 @@ class Ingest:
             self._ledger.note("source", before.hex())
 
 
-class _BadRows:
+class BadRows:
     """The file of the rows set aside, made anew when the first of a reading comes; each is written as it comes.
 
     Raises:
@@ -125,7 +125,7 @@ class _BadRows:
         self.count = 0
         self._file: BinaryIO | None = None
 
-    def __enter__(self) -> _BadRows:
+    def __enter__(self) -> BadRows:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -134,6 +134,7 @@ class _BadRows:
                 self._file.close()
 
     def add(self, row: BadRow) -> None:
+        """Write one down."""
         try:
             if self._file is None:
                 self._file = self.path.open("wb")

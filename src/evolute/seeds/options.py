@@ -35,6 +35,7 @@ class SeedOptions:
             neither on the order nor on what else is in the files. They are held in memory and come in reading order.
         sample_seed: another number chooses other seeds.
         every_turn: make each user turn of a conversation a seed with its own history, not only the last.
+        whole: of a list of questions without their answers, too, take the last with all before it, not the first.
         skip_bad: hand bad rows to `on_bad` and go on; unset: the first one is an error.
         split: which part of a hub dataset to read.
         max_characters: an instruction, with its input, of this length or more is a bad row.
@@ -46,6 +47,7 @@ class SeedOptions:
     sample: int | None = None
     sample_seed: int = 0
     every_turn: bool = False
+    whole: bool = False
     skip_bad: bool = False
     split: str = "train"
     max_characters: int = 100_000

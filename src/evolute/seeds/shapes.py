@@ -19,6 +19,7 @@ INSTRUCTIONS = ("instruction", "prompt", "question", "query", "problem", "reques
 INPUTS = ("input", "context")
 RESPONSES = ("output", "response", "completion", "solution", "answer", "reply", "assistant", "target")
 SYSTEMS = ("system", "system_prompt")
+_LABELS = ("id", "idx", "question_id", "task_id", "prompt_id", "conversation_id", "uid")
 
 _LAYOUTS = 256  # sets of fields whose layout is remembered
 
@@ -143,7 +144,7 @@ class Shaper:
         if not turns:
             raise RowProblem(f"{layout.instruction!r} is {kind_of(value)}, not text or a list of turns")
         system = _text(row.get(layout.system), layout.system)
-        return list(self._conversation(turns, system, source, line))
+        return list(self._conversation(turns, system, source, line, _label(row)))
 
     def _layout(self, row: Mapping[str, Any], fields: tuple[str, ...]) -> Layout:
         column = self._options.column
@@ -164,7 +165,7 @@ class Shaper:
             answer = row.get(layout.response) if layout.response else None
         system = _text(row.get(layout.system), layout.system) if layout.system else ""
         history = _pairs(row.get(layout.history), layout.history) if layout.history else ()
-        return self._checked(Seed(instruction, given, _answer(answer), system, history, source, line))
+        return self._checked(Seed(instruction, given, _answer(answer), system, history, source, line, _label(row)))
 
     def _checked(self, seed: Seed) -> Seed:
         """The seed, unless its texts are empty, too long, or not storable as UTF-8."""
@@ -178,21 +179,34 @@ class Shaper:
         _refuse_unstorable(f"{seed.instruction}{seed.input}{seed.response or ''}{seed.system}")
         return seed
 
-    def _conversation(self, turns: list[Any], system: str, source: str, line: int) -> Iterator[Seed]:
+    def _conversation(
+        self, turns: list[Any], system: str, source: str, line: int, label: int | str | None
+    ) -> Iterator[Seed]:
         said = [_turn(turn) for turn in turns]
         asked = [place for place, turn in enumerate(said) if turn.role == "user"]
         if not asked:
             raise RowProblem("a conversation without a turn of the user")
         if not self._options.every_turn:
             # Questions without their answers: a later one speaks of an answer that is not there.
-            asked = asked[:1] if isinstance(turns[0], str) else asked[-1:]
+            asked = asked[:1] if isinstance(turns[0], str) and not self._options.whole else asked[-1:]
         for place in asked:
             before, after = said[:place], said[place + 1 : place + 2]
             rules = [system, *(turn.content for turn in before if turn.role == "system")]
             response = _answer(after[0].content) if after and after[0].role == "assistant" else None
             history = _storable(turn for turn in before if turn.role != "system")
-            seed = Seed(said[place].content, "", response, "\n\n".join(filter(None, rules)), history, source, line)
-            yield self._checked(seed)
+            rule = "\n\n".join(filter(None, rules))
+            yield self._checked(Seed(said[place].content, "", response, rule, history, source, line, label))
+
+
+def _label(row: Mapping[str, Any]) -> int | str | None:
+    """What the row calls itself, if that can be written down again."""
+    for name in _LABELS:
+        value = row.get(name)
+        if isinstance(value, str):
+            return value if value.isascii() or value.isprintable() else None
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
+            return value
+    return None
 
 
 def _turn(turn: object) -> Message:
