@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from evolute.evaluate.judged.rows import Row, read_rows, read_text
 
 CSV_COLUMNS = ("model", "index", "preference", "len_output_1", "len_output_2", "switched", "raw")
 """Of the compact CSV: output_1 is the reference's, and `raw` is what the judge said."""
+_TRUE = frozenset({"1", "1.0", "True", "true"})
+_NO_GROUPS: Mapping[str, str] = {}
 _NO_PREFERENCE = "the file has no preference for it"
 
 
@@ -77,16 +80,16 @@ def as_list(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 def _from_json(path: Path, instructions: Mapping[str, str]) -> list[Annotation]:
     seen: dict[tuple[str, str, str], str] = {}
-    return [_checked(_annotation(row, instructions), row.where, seen) for row in read_rows(path)]
-
-
-def _checked(one: Annotation, where: str, seen: dict[tuple[str, str, str], str]) -> Annotation:
-    key = (one.model, one.judge, one.instruction)
-    if (before := seen.get(key)) is not None:
-        name = one.instruction[:60]
-        raise InputError(f"{where}: {one.model!r} on {name!r} is judged already, in {before}: leave one of them out")
-    seen[key] = where
-    return one
+    found = []
+    for row in read_rows(path):
+        one = _annotation(row, instructions)
+        if (before := seen.setdefault((one.model, one.judge, one.instruction), row.where)) != row.where:
+            name = one.instruction[:60]
+            raise InputError(
+                f"{row.where}: {one.model!r} on {name!r} is judged already, in {before}: leave one of them out"
+            )
+        found.append(one)
+    return found
 
 
 def _annotation(row: Row, instructions: Mapping[str, str]) -> Annotation:
@@ -136,25 +139,40 @@ def _from_csv(path: Path) -> list[Annotation]:
         raise InputError(f"{path}: not CSV: {error}") from None
     if not rows or not set(CSV_COLUMNS[:3]) <= set(rows[0]):
         raise InputError(f"{path}: expected columns {', '.join(CSV_COLUMNS)}, got {rows[0] if rows else 'nothing'}")
-    places = [rows[0].index(name) if name in rows[0] else None for name in CSV_COLUMNS]
-    seen: dict[tuple[str, str, str], str] = {}
-    found = []
-    for number, cells in enumerate(rows[1:], 2):
-        if len(cells) != len(rows[0]):
-            raise InputError(f"{path}, row {number}: {len(cells)} cells, where the header has {len(rows[0])}")
-        found.append(_checked(_of_cells(cells, places, f"{path}, row {number}"), f"row {number}", seen))
-    if not found:
+    if len(rows) == 1:
         raise InputError(f"{path}: no row in it")
+    width = len(rows[0])
+    if short := next((number for number, cells in enumerate(rows, 1) if len(cells) != width), None):
+        raise InputError(f"{path}, row {short}: {len(rows[short - 1])} cells, where the header has {width}")
+    found = [_of_cells(path, number, cells) for number, cells in enumerate(_arranged(rows), 2)]
+    _check_once(path, found)
     return found
 
 
-def _of_cells(cells: Sequence[str], places: Sequence[int | None], where: str) -> Annotation:
-    model, index, said, length_1, length_2, switched, raw = ("" if at is None else cells[at] for at in places)
+def _arranged(rows: Sequence[Sequence[str]]) -> Iterable[Sequence[str]]:
+    """The cells of each row as `CSV_COLUMNS` has them, empty where the file lacks a column."""
+    width = len(rows[0])
+    order = itemgetter(*(rows[0].index(name) if name in rows[0] else width for name in CSV_COLUMNS))
+    return (order([*cells, ""]) for cells in rows[1:])
+
+
+def _of_cells(path: Path, number: int, cells: Sequence[str]) -> Annotation:
+    model, index, said, length_1, length_2, switched, raw = cells
     try:
         preference = normal_preference(float(said)) if said else None
         lengths = (int(length_2), int(length_1)) if length_1 and length_2 else None
-        shown_first = bool(int(switched)) if switched else None
+        shown_first = switched in _TRUE if switched else None
     except ValueError as error:
-        raise InputError(f"{where}: {error}; mend the row or leave it out") from None
+        raise InputError(f"{path}, row {number}: {error}; mend the row or leave it out") from None
     why = "" if preference is not None else _NO_PREFERENCE
-    return Annotation(index, model, "", preference, lengths, shown_first, text=raw, why=why)
+    return Annotation(index, model, "", preference, lengths, shown_first, _NO_GROUPS, "", raw, why)
+
+
+def _check_once(path: Path, found: Sequence[Annotation]) -> None:
+    seen: dict[tuple[str, str], int] = {}
+    for number, one in enumerate(found, 2):
+        if (before := seen.setdefault((one.model, one.instruction), number)) != number:
+            raise InputError(
+                f"{path}, row {number}: {one.model!r} on {one.instruction!r} is judged already, in row {before}: "
+                "leave one of them out"
+            )
