@@ -20,6 +20,7 @@ from evolute.pipeline.planning import plan
 from evolute.pipeline.publishing import preferences, publish_folder
 from evolute.pipeline.reading import dataset, export, status
 from evolute.pipeline.reporting import report
+from evolute.pipeline.responding import Responded, respond
 from evolute.pipeline.running import Ran, run
 from evolute.pipeline.selected import Selected
 from evolute.pipeline.selecting import select
@@ -37,6 +38,7 @@ __all__ = [
     "Merged",
     "Ran",
     "Recipe",
+    "Responded",
     "Row",
     "Seed",
     "SeedOptions",
@@ -54,6 +56,7 @@ __all__ = [
     "replay",
     "report",
     "resolve_recipe",
+    "respond",
     "run",
     "select",
     "status",

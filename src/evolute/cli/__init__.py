@@ -71,6 +71,9 @@ for _name, _about in (
 ):
     evaluate.command(f"evolute.cli.judged:{_name}", name=_name.replace("_", "-"), help=_about)
 app.command(evaluate)
+app.command(
+    "evolute.cli.respond:respond", help="Have a model answer every row of a file, each once, in order.", sort_key=15
+)
 
 operations = App(sort_key=20, name="operations", help="The ways to rewrite an instruction.", help_format="plaintext")
 operations.command("evolute.cli.operations:list_operations", name="list", help="All operations.")

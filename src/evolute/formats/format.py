@@ -74,9 +74,9 @@ class Format:
             told = ", ".join(message.role for message in messages) or "nothing"
             return f"a prompt is made of turns of user and assistant, alternating, the user's last; here are: {told}"
         if len(turns) < len(messages) and not self.system:
-            return f"the format {self.name!r} has no room for a system prompt"
+            return f"the format {self.name!r} has no room for a system prompt (chat and vicuna-v1.1 have)"
         if len(turns) > 1 and not self.turns:
-            return f"the format {self.name!r} is for one turn, without any before it"
+            return f"the format {self.name!r} is for one turn only (chat and vicuna-v1.1 have several)"
         return ""
 
 
