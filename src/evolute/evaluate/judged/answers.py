@@ -1,0 +1,127 @@
+"""Files of answers, in every shape that others write; matched to the questions, never by their place in the file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evolute.errors import InputError
+from evolute.evaluate.judged.questions import Question, choice_turns
+from evolute.evaluate.judged.rows import Row, read_bytes, read_rows
+
+_IDS = ("question_id", "id", "idx", "index")
+_ASKED = ("instruction", "Instruction", "prompt", "question")
+_TEXTS = ("output", "response", "text", "answer", "completion")
+_NAMES = ("model_id", "generator", "model")
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSet:
+    """A model's answers.
+
+    Args:
+        name: of the model.
+        turns: by question, what it said turn by turn.
+        missing: by question, why there is no answer to it, or not to all its turns.
+        unknown: answers of a file that fit no question, by what they are called there; they are left out.
+        source: the file, or empty.
+        sha256: of the file's bytes.
+    """
+
+    name: str
+    turns: Mapping[str, tuple[str, ...]]
+    missing: Mapping[str, str] = field(default_factory=dict)
+    unknown: Sequence[str] = ()
+    source: str = ""
+    sha256: str = ""
+
+    def upto(self, question: Question, turn: int) -> tuple[str, ...] | None:
+        """The answers up to a turn (counted from 1); None where one is missing."""
+        said = self.turns.get(question.id, ())
+        return said[:turn] if len(said) >= turn else None
+
+
+def read_answers(path: Path, questions: Sequence[Question], name: str = "") -> AnswerSet:
+    """Read a file of answers: FastChat's (also that of 2023), AlpacaEval's, ours, or that of `evolute respond`.
+
+    A row that holds the question's text belongs to the question with that text, whatever its id; else its id decides.
+
+    Args:
+        path: JSON lines or a JSON list, also gzip's.
+        questions: those that were asked.
+        name: of the model; empty: as the file says, or the file's own name.
+
+    Raises:
+        InputError: it cannot be read, a field is missing, or two rows answer one question.
+    """
+    rows = read_rows(path)
+    by_text = {question.turns[0].strip(): question.id for question in questions}
+    ids = {question.id for question in questions}
+    found: dict[str, tuple[Row, tuple[str, ...]]] = {}
+    unknown = []
+    for row in rows:
+        asked, called = _asked(row), _id(row)
+        if asked is None and called is None:
+            raise InputError(
+                f"{row.where}: neither an id ({', '.join(_IDS)}) nor an instruction: which question is it?"
+            )
+        match = called if asked is None else by_text.get(asked.strip())
+        if match not in ids or match is None:
+            unknown.append(called if called is not None else (asked or "")[:60])
+        elif match in found:
+            raise InputError(f"{row.where}: question {match!r} is answered in {found[match][0].where} already")
+        else:
+            found[match] = row, _said(row)
+    turns = {question: said for question, (_, said) in found.items()}
+    digest = hashlib.sha256(read_bytes(path)).hexdigest()
+    missing = {question.id: why for question in questions if (why := _lack(question, turns.get(question.id)))}
+    return AnswerSet(name or _name(rows, path), turns, missing, unknown, str(path), digest)
+
+
+def _lack(question: Question, said: tuple[str, ...] | None) -> str:
+    if said is None:
+        return "the file has no answer to it"
+    if len(said) < len(question.turns):
+        return f"the file has an answer to turn {len(said)} of {len(question.turns)}" if said else "its answer is null"
+    return ""
+
+
+def _asked(row: Row) -> str | None:
+    """The question's text, if the row has it; a conversation's is what the user said first."""
+    if isinstance(messages := row.fields.get("messages"), list):
+        return next((one["content"] for one in _spoken(row, messages) if one["role"] == "user"), None)
+    return next((row.text(name) for name in _ASKED if isinstance(row.fields.get(name), str)), None)
+
+
+def _id(row: Row) -> str | None:
+    return next((row.text(name) for name in _IDS if row.fields.get(name) is not None), None)
+
+
+def _said(row: Row) -> tuple[str, ...]:
+    """What the model said, turn by turn; nothing where it is null."""
+    if "choices" in row.fields:
+        return choice_turns(row)
+    if isinstance(messages := row.fields.get("messages"), list):
+        return tuple(one["content"] for one in _spoken(row, messages) if one["role"] == "assistant")
+    if isinstance(turns := row.fields.get("responses"), list):
+        return tuple(turn for turn in turns if isinstance(turn, str))
+    name = next((name for name in _TEXTS if name in row.fields), None)
+    if name is None:
+        raise InputError(f"{row.where}: no answer in it: expected choices, messages or one of {', '.join(_TEXTS)}")
+    return () if row.fields[name] is None else (row.text(name),)
+
+
+def _spoken(row: Row, messages: list[Any]) -> list[Mapping[str, str]]:
+    for one in messages:
+        if not isinstance(one, dict) or not isinstance(one.get("role"), str) or not isinstance(one.get("content"), str):
+            raise row.wrong("messages", one, "messages with role and content")
+    return messages
+
+
+def _name(rows: Sequence[Row], path: Path) -> str:
+    """The model's name where all rows agree on it, else the file's."""
+    names = {str(row.fields[name]) for row in rows for name in _NAMES if isinstance(row.fields.get(name), str)}
+    return names.pop() if len(names) == 1 else path.name.removesuffix(".gz").rpartition(".")[0] or path.name
