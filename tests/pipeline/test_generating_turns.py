@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from aiohttp import web
 
 from evolute.evolve.budget import Budget, Limits
 from evolute.ledger import Ledger, Reader
@@ -141,3 +142,16 @@ async def test_two_roles_have_answers_of_their_own(asking):
     assert (both.calls, alone.calls) == (2, 2)
     assert both.cost == pytest.approx((both.prompt_tokens + both.completion_tokens) / 1e6)
     assert alone.cost is None, "what the opponent's calls cost is not known here"
+
+
+async def test_a_question_that_is_refused_is_one_failed_answer(asking):
+    def rule(body):
+        if "bad" in body["messages"][-1]["content"]:
+            return web.json_response({"error": {"message": "the prompt is too long"}}, status=400)
+        return echoing(body)
+
+    async with LoopbackServer(rule) as server:
+        answers = await asking(server, talk("bad", "two"), talk("good"))
+    assert (answers.failed, answers.unasked) == ({"rejected": 1}, 1)
+    assert "too long" in answers.said["bad", 0][0].detail
+    assert answers.texts("good") == ["2: good one at 0.7"]

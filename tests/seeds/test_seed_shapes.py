@@ -145,3 +145,24 @@ def test_what_was_recognised_is_told_in_one_sentence(tmp_path: Path) -> None:
     list(reader)
     (found,) = reader.recognised
     assert found.sentence == f"{path}: JSON Lines, prompts (instruction from 'Prompt', response from 'answer')"
+
+
+def test_a_list_of_questions_can_be_taken_whole(tmp_path: Path) -> None:
+    row = {"question_id": 81, "turns": ["Write a post.", "Rewrite it.", "Shorten it."]}
+    (seed,) = seeds_of(tmp_path, row, whole=True)
+    assert seed.instruction == "Shorten it."
+    assert seed.history == (Message("user", "Write a post."), Message("user", "Rewrite it."))
+    assert seeds_of(tmp_path, {"messages": TALK}, whole=True) == seeds_of(tmp_path, {"messages": TALK})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "label"),
+    [("id", "a-1", "a-1"), ("idx", 7, 7), ("question_id", 81, 81), ("task_id", "é", "é"), ("id", True, None),
+     ("id", 2**70, None), ("id", ["x"], None), ("id", "\ud800", None), ("other", 3, None)],
+)  # fmt: skip
+def test_a_seed_keeps_the_name_of_its_row(tmp_path: Path, name: str, value: Any, label: Any) -> None:
+    (seed,) = seeds_of(tmp_path, {name: value, "instruction": "I"})
+    assert seed.label == label
+    assert seed == Seed("I", source=seed.source, line=1), "a name does not make another seed"
+    (talk,) = seeds_of(tmp_path, {name: value, "messages": TALK})
+    assert talk.label == label
