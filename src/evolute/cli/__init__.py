@@ -65,6 +65,8 @@ for _name, _about in (
 ):
     evaluate.command(f"evolute.cli.evaluate:{_name}", name=_name.replace("_", "-"), help=_about)
 for _name, _about in (
+    ("quick", "20 instructions of our own by skill and difficulty, judged in pairs: needs no data."),
+    ("wizardlm", "The WizardLM test set: 218 instructions by skill and difficulty, judged in pairs (Xu et al. 2023)."),
     ("vicuna", "Two answers scored of ten side by side (Vicuna 2023): the ratio of the summed scores."),
     ("mt_bench", "80 questions of two turns, graded of ten or judged in pairs (Zheng et al. 2023)."),
     ("alpaca_eval", "How often a model's answer is preferred to a reference's (Dubois et al. 2023, 2024)."),
