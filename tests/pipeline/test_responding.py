@@ -9,6 +9,7 @@ import pytest
 
 from evolute import api
 from evolute.errors import InputError, SeedError
+from evolute.formats import FORMATS
 from evolute.models.loopback import Faults, LoopbackServer
 from evolute.recipe import ModelSpec
 
@@ -263,6 +264,11 @@ async def test_the_wizardlm_test_set(respond):
         (row["idx"], row["Instruction"]) for row in given
     ]
     assert (done.rows, done.answers) == (218, 218)
+
+
+def test_the_page_names_every_format():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "respond.md").read_text(encoding="utf-8")
+    assert [name for name in FORMATS if f"| `{name}` |" not in page] == []
 
 
 def test_a_model_is_needed(tmp_path):

@@ -36,7 +36,7 @@ from evolute.recipe import parse_assignment
 from evolute.seeds import SeedOptions
 from evolute.text import printable
 
-_ROWS = Group("Rows", sort_key=3)
+_ROWS = Group("Seeds", sort_key=3)
 _ASKED = Group("How the model is asked", sort_key=2)
 
 
