@@ -49,8 +49,9 @@ def with_logprobs(api: str, body: Mapping[str, Any], prompt: str, answer: str) -
 
 
 def _wanted(body: Mapping[str, Any]) -> int:
-    """How many of the likeliest tokens are told; chat's `logprobs` is a switch, the others' a number."""
-    return max(int(body.get(name) or 0) for name in ("logprobs", "top_logprobs", "prompt_logprobs"))
+    """How many of the likeliest tokens are told; `logprobs` is that number for completions, and a switch for chat."""
+    given = (body.get(name) for name in ("logprobs", "top_logprobs", "prompt_logprobs"))
+    return max((number for number in given if isinstance(number, int) and not isinstance(number, bool)), default=0)
 
 
 def _marked(model: str, texts: list[str], count: int) -> Iterator[Token]:
