@@ -91,9 +91,19 @@ class Control:
         Raises:
             MissingExtra: it must be fitted, and scikit-learn is not installed.
         """
-        weights = self.weights.get(annotations[0].model)
-        if weights is not None:
-            return _predicted(weights, list(self.difficulty.values()), "stored weights")
+        return self.stored(annotations[0].model) or self.fitted(annotations)
+
+    def stored(self, model: str) -> Controlled | None:
+        """From a model's stored fit; None where there is none."""
+        weights = self.weights.get(model)
+        return None if weights is None else _predicted(weights, list(self.difficulty.values()), "stored weights")
+
+    def fitted(self, annotations: Sequence[Annotation]) -> Controlled | None:
+        """From a fit to a model's annotations; None where most instructions or the lengths are unknown.
+
+        Raises:
+            MissingExtra: scikit-learn is not installed.
+        """
         known = [one for one in annotations if one.preference is not None and one.instruction in self.difficulty]
         if not self.gamed or len(known) < len(annotations) / 2 or not all(one.lengths for one in known):
             return None
