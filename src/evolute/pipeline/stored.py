@@ -292,12 +292,14 @@ def _with_judge(review: vicuna.Review, judge: str) -> vicuna.Review:
 def _names(path: Path, rows: Sequence[Row], models: Mapping[str, str]) -> tuple[str, str] | Mapping[str, str]:
     if any(str(row.fields.get("answer1_id")) in models for row in rows):
         return models
-    names = names_of_rows(rows) or names_of_file(path)
-    if names is None:
+    said, by_id = names_of_file(path), names_of_rows(rows)
+    if by_id is not None and (said is None or set(said) == set(by_id)):
+        return by_id
+    if said is None:
         raise InputError(
             f"{path}: which models are these? Name it review_FIRST_SECOND.jsonl, or give --data DIR with the answers"
         )
-    return names
+    return said
 
 
 def _told(score: Score) -> dict[str, Any]:

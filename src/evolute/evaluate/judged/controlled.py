@@ -27,6 +27,13 @@ STRENGTH = 0.2
 _WEIGHTS = ("np.tanh(std_delta_len)", "instruction_difficulty", "not_gamed_baseline.astype(float)")
 
 
+_GAMED = {
+    "df_gamed.csv": ("std_delta_len", "instruction_difficulty", "preference"),
+    "df_gamed_reconstructed.csv": ("sdl", "d", "p"),
+}
+"""Files of gamed rows, with their columns for `Gamed`'s fields."""
+
+
 @dataclass(frozen=True, slots=True)
 class Weights:
     """A fitted model: what a lead in length, an instruction's difficulty and the model itself are worth."""
@@ -175,7 +182,7 @@ def _logistic(value: float) -> float:
 def read_control(folder: Path) -> Control | None:
     """What a folder has of it, by AlpacaEval's names for the files; None without any instruction difficulty.
 
-    `df_gamed.csv` is AlpacaEval's own; df_gamed_reconstructed.csv holds model, index, sdl, d and p.
+    `df_gamed.csv` is AlpacaEval's own, and is preferred to a df_gamed_reconstructed.csv of columns sdl, d and p.
 
     Raises:
         InputError: a file cannot be read or is not as it should be.
@@ -183,24 +190,26 @@ def read_control(folder: Path) -> Control | None:
     difficulty = next(iter(sorted(folder.glob("instruction_difficulty*.csv"))), None)
     if difficulty is None:
         return None
-    known = {row[0]: _number(difficulty, row[1]) for row in _cells(difficulty, ("index", "instruction_difficulty"))}
+    known = {row[0]: _number(difficulty, row[1]) for row in _cells(difficulty, (None, "instruction_difficulty"))}
     weights = {
         row[0]: Weights(*(_number(file, cell) for cell in row[1:]))
         for file in sorted(folder.glob("glm_weights_length_controlled*.csv"))
-        for row in _cells(file, ("", *_WEIGHTS))
+        for row in _cells(file, (None, *_WEIGHTS))
     }
-    gamed = folder / "df_gamed_reconstructed.csv"
-    rows = _cells(gamed, ("sdl", "d", "p")) if gamed.is_file() else []
-    return Control(known, weights, [Gamed(*(_number(gamed, cell) for cell in row)) for row in rows])
+    for name, columns in _GAMED.items():
+        if (file := folder / name).is_file():
+            rows = [Gamed(*(_number(file, cell) for cell in row)) for row in _cells(file, columns)]
+            return Control(known, weights, rows, official=name == "df_gamed.csv")
+    return Control(known, weights)
 
 
-def _cells(path: Path, columns: Sequence[str]) -> list[list[str]]:
+def _cells(path: Path, columns: Sequence[str | None]) -> list[list[str]]:
+    """The cells of some columns by name; None is the first, which pandas leaves without one."""
     rows = list(csv.reader(io.StringIO(read_text(path), newline="")))
-    if not rows or (missing := [name for name in columns if name not in rows[0]]):
-        raise InputError(
-            f"{path}: expected columns {', '.join(map(repr, columns))}; missing: {missing if rows else 'all'}"
-        )
-    places = [rows[0].index(name) for name in columns]
+    wanted = [name for name in columns if name]
+    if missing := [name for name in wanted if not rows or name not in rows[0]]:
+        raise InputError(f"{path}: expected columns {', '.join(wanted)}; missing: {', '.join(missing)}")
+    places = [rows[0].index(name) if name else 0 for name in columns]
     if bad := next((number for number, row in enumerate(rows, 1) if len(row) != len(rows[0])), None):
         raise InputError(f"{path}, row {bad}: not as many cells as the header has")
     return [[row[at] for at in places] for row in rows[1:]]
