@@ -307,4 +307,5 @@ def _sorted(parts: Sequence[Part]) -> list[Part]:
 def _unscored(score: Score, count: int) -> Iterator[str]:
     lacking = [item for item in score.items if item.why and item.score is None and item.weights is None]
     for item in lacking[:count]:
-        yield f"unscored {item.id}: {item.why[:_SHOWN]}{' …' if len(item.why) > _SHOWN else ''}"
+        why = " ".join(item.why.split())
+        yield f"unscored {item.id}: {why[:_SHOWN]}{' …' if len(why) > _SHOWN else ''}"

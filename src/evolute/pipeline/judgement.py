@@ -30,6 +30,16 @@ JUDGING: Mapping[Reads, Mapping[str, Any]] = {
 }
 """How the protocols ask their judges: FastChat's `eval_gpt_review.py` (at a0ba8c97^) and `llm_judge/common.py`, and
 AlpacaEval's `alpaca_eval_gpt4` and `weighted_alpaca_eval_gpt4_turbo`."""
+_NUMBER = r'n ::= "10" | [1-9]'
+HELD: Mapping[Reads, str] = {
+    "scores": f'root ::= n " " n\n{_NUMBER}',
+    "rating": f'root ::= "Rating: [[" n "]]"\n{_NUMBER}',
+    "verdict": 'root ::= "[[" [ABC] "]]"',
+    "ranking": """root ::= "[{'model': 'model_1', 'rank': " ranks "}]"
+ranks ::= "1}, {'model': 'model_2', 'rank': 2" | "2}, {'model': 'model_2', 'rank': 1\"""",
+    "tokens": "root ::= [mM]",
+}
+"""Grammars for the embedded model, which is too small to hold to a form by itself: it says its verdict, and no more."""
 _LIKELIEST = 5
 """Tokens whose log-probabilities AlpacaEval 2 asks for."""
 TEMPERATURES: Mapping[str, float] = {
@@ -150,7 +160,12 @@ class Judgement(Part):
             InputError: log-probabilities are wanted, and its API gives none.
         """
         given = {"temperature": self.judge_temperature, "max_tokens": self.judge_tokens}
-        fields = {**JUDGING[self.reads], **{name: value for name, value in given.items() if value is not None}}
+        fields: dict[str, Any] = {
+            **JUDGING[self.reads],
+            **{name: value for name, value in given.items() if value is not None},
+        }
+        if judge.api == "embedded":
+            fields["grammar"] = HELD[self.reads]
         if self.reads != "tokens":
             return fields
         if judge.api in ("anthropic", "scripted"):
