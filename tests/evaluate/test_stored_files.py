@@ -184,6 +184,16 @@ def test_reviews_in_both_orders_are_one_result(lines):
     assert (row["n"], row["total"], row["opponent_total"]) == (1, 6.5, 7.5)
 
 
+def test_reviewers_of_different_questions_are_one_judge_and_of_the_same_are_two(lines):
+    coder = reviewed(2, (9, 7), reviewer_id="gpt-4-coding")
+    row = sum_up_stored("vicuna", [lines([reviewed(1), coder], "review_a_b.jsonl")]).rows["a"]
+    assert (row["n"], row["judge"]) == (2, "gpt-4-coding, gpt-4-generic")
+    found = sum_up_stored("vicuna", [lines([reviewed(2), coder], "review_a_b.jsonl")]).rows
+    assert {name: row["total"] for name, row in found.items()} == {
+        "a (gpt-4-generic)": 8, "b (gpt-4-generic)": 9, "a (gpt-4-coding)": 9, "b (gpt-4-coding)": 7,
+    }  # fmt: skip
+
+
 def test_a_stored_score_off_the_scale_is_unscored(lines):
     rows = [reviewed(n) for n in range(1, 21)] + [reviewed(21, (85, 90))]
     stored = sum_up_stored("vicuna", [lines(rows, "review_a_b.jsonl")])
@@ -312,6 +322,8 @@ def test_files_that_cannot_be_read_are_refused(tmp_path, lines):
             sum_up_stored("mt-bench", [path])
     with pytest.raises(InputError, match="no judgments"):
         sum_up_stored("mt-bench", [])
+    with pytest.raises(InputError, match="--data: there is no"):
+        sum_up_stored("alpaca-eval", [lines([graded()])], tmp_path / "no")
     with pytest.raises(InputError, match="no file of questions"):
         sum_up_stored("mt-bench", [lines([graded()])], tmp_path)
     with pytest.raises(InputError, match="'81' comes twice"):
