@@ -48,14 +48,21 @@ app.command("evolute.cli.runs:replay", help="Rebuild the dataset with the networ
 evaluate = App(
     sort_key=14,
     name="evaluate",
-    help="""Benchmarks, on a model or on a file of what one wrote.
+    help="""Benchmarks: a suite of them on a MODEL, or one by its own command.
 
+    evolute evaluate my-model --base-url URL --suite code --data DATA --out runs/eval
+    evolute evaluate smollm2 --against other --judge-model judge --judge-base-url URL --out runs/quick
     evolute evaluate humaneval --samples samples.jsonl --data HumanEval.jsonl.gz
-    evolute evaluate mbpp-plus --model my-model --base-url http://localhost:8000/v1 --out runs/mbpp
 
-    The code that models write runs in a sandbox. With --out FOLDER answers and
-    executions are recorded: the same command goes on where it was stopped.""",
+    In the folder --out every answer, judgment and execution is recorded: the same
+    command goes on where it was stopped. The code that models write runs in a sandbox.""",
     help_format="plaintext",
+)
+evaluate.command(
+    "evolute.cli.suite:evaluate_model",
+    name="model",
+    help="A suite of benchmarks on a MODEL, with a table and a page; the word `model` may be left out.",
+    sort_key=0,
 )
 for _name, _about in (
     ("humaneval", "164 Python functions to complete from signature and docstring (Chen et al. 2021)."),
@@ -72,6 +79,14 @@ for _name, _about in (
     ("alpaca_eval", "How often a model's answer is preferred to a reference's (Dubois et al. 2023, 2024)."),
 ):
     evaluate.command(f"evolute.cli.judged:{_name}", name=_name.replace("_", "-"), help=_about)
+for _name, _about in (
+    ("mmlu", "57 subjects, four choices each, 5-shot (Hendrycks et al. 2021)."),
+    ("arc_challenge", "Hard science questions of school, 25-shot (Clark et al. 2018)."),
+    ("truthfulqa", "Questions that many answer wrongly, 0-shot: mc1 and mc2 (Lin et al. 2021)."),
+    ("hellaswag", "How a scene goes on, of four endings, 10-shot (Zellers et al. 2019)."),
+    ("gsm8k", "Word problems, answered in steps, 5-shot: the number must match (Cobbe et al. 2021)."),
+):
+    evaluate.command(f"evolute.cli.choices:{_name}", name=_name.replace("_", "-"), help=_about)
 app.command(evaluate)
 app.command(
     "evolute.cli.respond:respond", help="Have a model answer every row of a file, each once, in order.", sort_key=15
@@ -101,7 +116,7 @@ app.command(models)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every error of ours is one message on standard error and a status."""
     try:
-        app(arguments)
+        app(_spelled_out(sys.argv[1:] if arguments is None else list(arguments)))
     except EvoluteError as error:
         fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -109,6 +124,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone; there is nobody left to tell
         sys.exit(141)
+
+
+def _spelled_out(arguments: list[str]) -> list[str]:
+    """`evaluate NAME`, where NAME is no benchmark's command, is `evaluate model NAME`."""
+    if arguments[:1] == ["evaluate"] and len(arguments) > 1:
+        name = arguments[1]
+        if not name.startswith("-") and name not in evaluate:
+            return ["evaluate", "model", *arguments[1:]]
+    return arguments
 
 
 def program() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 from rich.text import Text
 
 from evolute.cli.screen import money, out
-from evolute.pipeline.evaluating import RESULTS, SAMPLES, Evaluated
+from evolute.pipeline.evaluating import SAMPLES, Evaluated
+from evolute.pipeline.summary import RESULTS
 from evolute.text import printable
 
 

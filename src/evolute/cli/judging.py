@@ -32,9 +32,9 @@ from evolute.errors import InputError
 from evolute.evaluate.judged.contests import Order
 from evolute.evaluate.judged.questions import Benchmark
 from evolute.evolve.budget import Limits
-from evolute.pipeline.evaluating import RESULTS
 from evolute.pipeline.judged import Judged, evaluate_judged
 from evolute.pipeline.judgement import BASELINE
+from evolute.pipeline.summary import RESULTS
 from evolute.recipe import parse_assignment
 from evolute.report.scorecard import interval, told
 from evolute.scores import Measure, Part, Score

@@ -85,8 +85,7 @@ def _ratios(pairs: Sequence[tuple[Item, Item]], seed: int) -> tuple[float, float
         sums[places[cluster]] += (*(mine.weights or (0, 0)), *(theirs.weights or (0, 0)))
     drawn = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), RESAMPLES) @ sums
 
-    def difference(columns: np.ndarray) -> np.ndarray:
-        return 100 * (columns[..., 0] / columns[..., 1] - columns[..., 2] / columns[..., 3])
-
-    low, high = np.quantile(difference(drawn), (0.025, 0.975))
-    return float(difference(sums.sum(axis=0))), float(low), float(high)
+    drawn = np.vstack([sums.sum(axis=0), drawn])
+    found = 100 * (drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3])
+    low, high = np.quantile(found[1:], (0.025, 0.975))
+    return float(found[0]), float(low), float(high)

@@ -73,10 +73,10 @@ _ROWS: Mapping[str, Sequence[Published]] = {
 
 WIZARDLM_30B_BY_SKILL: Mapping[str, int] = {
     "Toxicity": 136, "Academic Writing": 113, "Chemistry": 108, "Ethics": 108, "Music": 107, "Sport": 107,
-    "Physics": 107, "Common-Sense": 106, "Literature": 105, "Economy": 104, "Roleplay": 102, "Counterfactual": 101, "History": 101,
-    "Reasoning": 101, "Biology": 101, "Technology": 101, "Entertainment": 100, "Philosophy": 100, "Law": 98,
-    "Writting": 98, "Medicine": 97, "TruthfulQA": 96, "Computer Science": 93, "Art": 92, "Math": 89, "Code Generation": 89,
-    "Multilingual": 87, "Complex Format": 87, "Code Debug": 83,
+    "Physics": 107, "Common-Sense": 106, "Literature": 105, "Economy": 104, "Roleplay": 102, "Counterfactual": 101,
+    "History": 101, "Reasoning": 101, "Biology": 101, "Technology": 101, "Entertainment": 100, "Philosophy": 100,
+    "Law": 98, "Writting": 98, "Medicine": 97, "TruthfulQA": 96, "Computer Science": 93, "Art": 92, "Math": 89,
+    "Code Generation": 89, "Multilingual": 87, "Complex Format": 87, "Code Debug": 83,
 }  # fmt: skip
 """WizardLM-30B-V1.0 on its test set, in per cent of ChatGPT's score, as read off the README's chart ("Writting" is the
 test set's own spelling)."""

@@ -31,11 +31,12 @@ from evolute.pipeline.evolving import Watch
 from evolute.pipeline.generating import ROLE, Answers, generate, standing
 from evolute.pipeline.settings import check_same
 from evolute.pipeline.stopping import INTERRUPTED, in_loop
+from evolute.pipeline.summary import RESULTS
 from evolute.recipe import ModelSpec
 from evolute.sandbox import Sandbox
 from evolute.scores import Score
 
-RESULTS, SAMPLES = "results.json", "samples.jsonl"
+SAMPLES = "samples.jsonl"
 UNSAFE = (
     "WARNING: --unsafe-sandbox: what the model wrote runs WITHOUT isolation. It can read, change and send all that you "
     "can. Do this only in a machine that may be lost"

@@ -11,7 +11,7 @@ from evolute import __version__
 from evolute.errors import InputError
 from evolute.evaluate.differences import paired
 from evolute.evaluate.published import WIZARDLM_30B_BY_SKILL, published
-from evolute.pipeline.evaluating import RESULTS
+from evolute.pipeline.summary import RESULTS
 from evolute.report.scorecard import Difference, Reading, Reference, Scorecard, Side, write_scorecard
 from evolute.scores import Score
 

@@ -19,8 +19,8 @@ from evolute.records import Usage
 
 DATASET = "dataset.jsonl"
 """The file in a run's folder that holds all rows that the evolution kept."""
-EVALUATION = "evaluation.yaml"
-"""What tells the folder of an evaluation from a run's."""
+EVALUATION, RESULTS = "evaluation.yaml", "results.json"
+"""What tells the folder of an evaluation from a run's, and what it came to."""
 _GRADER, _FURTHER, _REST = "(grader)", "(further responses)", "(other calls)"
 
 

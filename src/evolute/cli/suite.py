@@ -1,0 +1,254 @@
+"""`evolute evaluate MODEL`: a suite of benchmarks, a table and a page."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from evolute.cli.answering import EMBEDDED, model_settings
+from evolute.cli.evolve import Api, BaseUrl, Concurrency, KeyVariable, MaxCalls, MaxCost, MaxMinutes, MaxTokens
+from evolute.cli.judging import Live, settings_of
+from evolute.cli.scores import scores_as_json, show_scores
+from evolute.cli.screen import Json, out, say, status_of, write_json
+from evolute.cli.ticker import tick_on
+from evolute.errors import InputError
+from evolute.evolve.budget import Limits
+from evolute.pipeline.choices import evaluate_choices
+from evolute.pipeline.evaluating import evaluate_code
+from evolute.pipeline.judged import evaluate_judged
+from evolute.pipeline.judgement import BASELINE
+from evolute.pipeline.scorecards import read_scores
+from evolute.pipeline.suites import CHOICES, JUDGED, Ended, Part, benchmarks_of, data_of, run_suite
+from evolute.recipe import ModelSpec
+
+_SUITE = Group("What is evaluated", sort_key=0)
+_MODEL = Group("Where the model is", sort_key=1)
+_AGAINST = Group("What it is set against, and who judges", sort_key=2)
+_BOUNDS = Group("Bounds and results", sort_key=3)
+_ALONE = ("mt-bench", "alpaca-eval")
+"""Judged benchmarks that need no --against: each answer is graded, or the data bring the opponent's."""
+_SHORTEST = 3
+"""Letters of the embedded model's name that will do."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Asked:
+    """What a suite is run on."""
+
+    suite: Annotated[
+        list[str] | None,
+        Parameter(
+            group=_SUITE, negative="", consume_multiple=True,
+            help="quick (default), wizardlm, code, or any benchmarks by name: --suite mmlu gsm8k.",
+        ),
+    ] = None  # fmt: skip
+    data: Annotated[
+        Path | None,
+        Parameter(group=_SUITE, help="A folder with the benchmarks' data, or a folder for each. quick needs none."),
+    ] = None
+    limit: Annotated[
+        int | None, Parameter(group=_SUITE, help="The first N questions of each benchmark; of MMLU, of each subject.")
+    ] = None
+    base_url: BaseUrl = None
+    api: Api = None
+    api_key_env: KeyVariable = None
+    concurrency: Concurrency = None
+    answer_tokens: Annotated[
+        int | None, Parameter(group=_MODEL, help="The most tokens of one answer (default 1024).")
+    ] = None
+    temperature: Annotated[
+        float | None, Parameter(group=_MODEL, help="Of answers to judge. Default: 0; by category in MT-Bench.")
+    ] = None
+    run_seed: Annotated[
+        int | None, Parameter(group=_MODEL, help="The seed from which every draw follows (default 0).")
+    ] = None
+    against: Annotated[
+        str | None,
+        Parameter(group=_AGAINST, help="A model, or a file of answers. A model is scored where nobody judges, too."),
+    ] = None
+    against_base_url: Annotated[
+        str | None, Parameter(group=_AGAINST, help="Where that model is. Default: where the model is.")
+    ] = None
+    against_temperature: Annotated[
+        float | None, Parameter(group=_AGAINST, help="Of its answers to judge. Default: as the model's.")
+    ] = None
+    judge_model: Annotated[list[str] | None, Parameter(group=_AGAINST, negative="", help="The judge's name.")] = None
+    judge_base_url: Annotated[
+        str | None, Parameter(group=_AGAINST, help="Where the judge is. Default: where the model is.")
+    ] = None
+    judge_api: Annotated[
+        Literal["chat", "completions", "anthropic", "embedded", "scripted"] | None,
+        Parameter(group=_AGAINST, help="How to talk to it."),
+    ] = None
+    judge_key_env: Annotated[
+        str | None, Parameter(group=_AGAINST, help="The environment variable with the judge's key.")
+    ] = None
+    max_cost: MaxCost = None
+    max_calls: MaxCalls = None
+    max_tokens: MaxTokens = None
+    max_minutes: MaxMinutes = None
+    workers: Annotated[
+        int | None, Parameter(group=_BOUNDS, help="Programs that run at once. Default: one for each core.")
+    ] = None
+    unsafe_sandbox: Annotated[
+        bool,
+        Parameter(
+            group=_BOUNDS, negative="",
+            help="Run the model's code WITHOUT isolation where there is no bubblewrap: it can then do all you can.",
+        ),
+    ] = False  # fmt: skip
+
+
+def evaluate_model(
+    model: Annotated[
+        str,
+        Parameter(group=_SUITE, help="A model's name at --base-url, smollm2 (runs here), or a folder or .gguf file."),
+    ],
+    *,
+    out_: Annotated[
+        Path,
+        Parameter(name="--out", group=_BOUNDS, help="The folder for it all. The same command goes on in it."),
+    ],
+    asked: Asked = Asked(),
+    json: Json = False,
+) -> None:
+    """Run a suite of benchmarks on a model: answers, judgments, scores, a table and one page.
+
+    Each benchmark gets a folder below --out, and `evaluation.html` shows them all. What was answered, judged or run is
+    recorded and used again.
+    """
+    wanted = benchmarks_of(asked.suite or ["quick"])
+    _check(wanted, asked)
+    sides = [_Side(model, asked.base_url, asked.api, asked, 0)]
+    if asked.against is not None and asked.against != BASELINE and not Path(asked.against).is_file():
+        sides.append(_Side(asked.against, asked.against_base_url or asked.base_url, asked.api, asked, 1))
+    parts = [part for name in wanted for part in _parts(name, sides, asked, out_)]
+    bounds = Limits(asked.max_cost, asked.max_calls, asked.max_tokens, asked.max_minutes)
+    out_.mkdir(parents=True, exist_ok=True)
+    suite = run_suite(f"{model}: {', '.join(asked.suite or ['quick'])}", parts, out_, bounds, say)
+    if json:
+        sides_ = {side.label: side.scores for side in suite.card.sides}
+        write_json(scores_as_json(sides_, suite.card.differences) | {"left_out": suite.card.left_out})
+    else:
+        show_scores(out(), suite.card)
+        if suite.page is not None:
+            out().print(f"the page: {suite.page}", soft_wrap=True)
+    if suite.stopped:
+        say(f"stopped: {suite.stopped}. Run the same command again to go on: nothing is paid for twice")
+        sys.exit(status_of(suite.stopped))
+    if suite.card.left_out:
+        sys.exit(1)
+
+
+def _check(wanted: Sequence[str], asked: Asked) -> None:
+    """What is missing is said before anything is paid for."""
+    judged = [name for name in wanted if name in JUDGED]
+    if judged and not asked.judge_model:
+        raise InputError(f"who judges {', '.join(judged)}? Give --judge-model NAME (and --judge-base-url URL)")
+    if asked.against is None and (lacking := [name for name in judged if name not in _ALONE]):
+        raise InputError(f"{', '.join(lacking)}: answers are set against others': give --against MODEL or FILE")
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A model of the suite, and the flags that say where it is; the opponent's place is 1."""
+
+    model: str
+    base_url: str | None
+    api: Any
+    asked: Asked
+    place: int
+
+    @property
+    def api_key_env(self) -> str | None:
+        return self.asked.api_key_env
+
+    @property
+    def concurrency(self) -> int | None:
+        return self.asked.concurrency
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its files are here: a folder, a `.gguf` file, or the embedded model's."""
+        embedded = len(self.model) >= _SHORTEST and EMBEDDED.startswith(self.model)
+        return self.base_url is None and self.api is None and (Path(self.model).exists() or embedded)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The fields `model.…` of its evaluations."""
+        if self.is_local and Path(self.model).exists():
+            raise InputError(
+                f"{self.model!r} are a model's files, which answer no questions here: serve it and give --base-url URL"
+            )
+        return {path: value for path, value in model_settings(self).items() if value is not None}
+
+
+def _parts(benchmark: str, sides: Sequence[_Side], asked: Asked, folder: Path) -> list[Part]:
+    """The benchmark for the model; where no judge sets the two against each other, for the opponent as well."""
+    if benchmark in JUDGED:
+        return [Part(benchmark, sides[0].model, folder / benchmark, _judged(benchmark, sides[0], asked, folder))]
+    make = _chosen if benchmark in CHOICES else _coded
+    found = []
+    for side in sides if len({side.model for side in sides}) == len(sides) else sides[:1]:
+        place = folder / (f"{benchmark}-against" if side.place else benchmark)
+        found.append(Part(benchmark, side.model, place, make(benchmark, side, asked, place)))
+    return found
+
+
+def _judged(benchmark: Any, side: _Side, asked: Asked, folder: Path) -> Callable[[Limits], Ended]:  # noqa: ANN401
+    def run(limits: Limits) -> Ended:
+        flags = Live(
+            base_url=side.base_url, model=side.model, api=side.api, api_key_env=asked.api_key_env,
+            concurrency=asked.concurrency, limit=asked.limit, against=_opponent(benchmark, asked),
+            against_base_url=asked.against_base_url, against_temperature=asked.against_temperature,
+            judge_model=asked.judge_model, judge_base_url=asked.judge_base_url, judge_api=asked.judge_api,
+            judge_key_env=asked.judge_key_env, answer_tokens=asked.answer_tokens, temperature=asked.temperature,
+            run_seed=asked.run_seed,
+        )  # fmt: skip
+        judged = evaluate_judged(
+            benchmark, data=data_of(benchmark, asked.data), out=folder / benchmark,
+            settings=side.settings | settings_of(flags), limits=limits, watch=tick_on(sys.stderr), say=say,
+        )  # fmt: skip
+        return Ended(judged.score, judged.stopped, judged.cost)
+
+    return run
+
+
+def _opponent(benchmark: str, asked: Asked) -> str | None:
+    if asked.against is None and benchmark == "alpaca-eval":
+        return BASELINE
+    return asked.against
+
+
+def _chosen(benchmark: Any, side: _Side, asked: Asked, folder: Path) -> Callable[[Limits], Ended]:  # noqa: ANN401
+    def run(limits: Limits) -> Ended:
+        if (data := data_of(benchmark, asked.data)) is None:
+            raise InputError("where are the questions? Give --data FOLDER")
+        local = side.is_local and benchmark != "gsm8k"
+        fields = {} if local else {path.removeprefix("model."): value for path, value in side.settings.items()}
+        found = evaluate_choices(
+            benchmark, side.model if local else ModelSpec(**fields), data=data, out=folder, limit=asked.limit,
+            limits=limits, watch=tick_on(sys.stderr), say=say,
+        )  # fmt: skip
+        return Ended(found.score, found.stopped, found.score.cost if found.score is not None else None)
+
+    return run
+
+
+def _coded(benchmark: Any, side: _Side, asked: Asked, folder: Path) -> Callable[[Limits], Ended]:  # noqa: ANN401
+    def run(limits: Limits) -> Ended:
+        settings = side.settings | {"limit": asked.limit, "answer_tokens": asked.answer_tokens, "seed": asked.run_seed}
+        found = evaluate_code(
+            benchmark, data=data_of(benchmark, asked.data), out=folder,
+            settings={path: value for path, value in settings.items() if value is not None}, limits=limits,
+            workers=asked.workers, unsafe_sandbox=asked.unsafe_sandbox, watch=tick_on(sys.stderr), say=say,
+        )  # fmt: skip
+        return Ended(read_scores(folder)[benchmark] if found.results else None, found.stopped, found.cost)
+
+    return run
