@@ -138,10 +138,20 @@ def test_the_order_of_rows_does_not_matter(lines):
     )
 
 
-def test_several_judges_are_told_apart(lines):
-    rows = [graded(81 + n, score=score, judge=[judge, "p"]) for judge, score in (("a", 6), ("b", 8)) for n in range(5)]
-    found = sum_up_stored("mt-bench", [lines(rows)]).rows
-    assert {name: row["score"] for name, row in found.items()} == {"m (a)": 6, "m (b)": 8}
+def test_several_judges_are_told_apart_and_compared(lines):
+    rows = [
+        graded(81 + n, score=n % 3 + more, judge=[judge, "p"]) for judge, more in (("a", 5), ("b", 7)) for n in range(6)
+    ]
+    stored = sum_up_stored("mt-bench", [lines([*rows[:6], *rows[:5:-1]])])
+    assert {name: row["score"] for name, row in stored.rows.items()} == {"m (a)": 6, "m (b)": 8}
+    # 1 - (12 - 1) * 48 / 480: squared distances within questions and over all, each pair both ways.
+    assert any(
+        "agreement of 2 judges on points: Krippendorff's alpha -0.10" in note for note in stored.rows["m (a)"]["notes"]
+    )
+    assert stored.scores["m (a)"].also["mean score by b"].value == 8
+    rows = [reviewed(n, (8, 9 - n % 2 * 2), reviewer_id=judge) for judge in ("a", "b") for n in range(1, 5)]
+    notes = sum_up_stored("vicuna", [lines(rows, "review_x_y.jsonl")]).rows["x (a)"]["notes"]
+    assert "a and b agree on 100.0 % of 4, Cohen's kappa +1.00" in notes
 
 
 def test_pairwise_judgments_are_read_from_both_sides_and_written_again(lines, tmp_path):

@@ -23,8 +23,9 @@ def sum_up_stored(benchmark: StoredBenchmark, judgments: Sequence[Path], data: P
     Args:
         benchmark: whose judgments they are.
         judgments: the files; gzip's are unpacked.
-        data: a file or folder of questions; for AlpacaEval of instructions, and of what the length-controlled win rate
-            needs; for reviews of 2023 also of the answers, which name the models.
+        data: a file or folder of questions (or the folder above one called alpaca_eval, mt_bench or vicuna); for
+            AlpacaEval of instructions, and of what the length-controlled win rate needs; for reviews of 2023 also of
+            the answers, which name the models.
 
     Raises:
         InputError: a file cannot be read, or holds a row that is wrong or comes twice.
@@ -34,7 +35,8 @@ def sum_up_stored(benchmark: StoredBenchmark, judgments: Sequence[Path], data: P
         raise InputError("no judgments: give --judgments FILE")
     if data is not None and not data.exists():
         raise InputError(f"--data: there is no {data}")
-    return _SUMMING[benchmark](judgments, data)
+    own = data / _FOLDERS[benchmark] if data is not None else None
+    return _SUMMING[benchmark](judgments, own if own is not None and own.is_dir() else data)
 
 
 def write_stored(stored: Stored, out: Path) -> list[Path]:
@@ -57,6 +59,7 @@ def write_stored(stored: Stored, out: Path) -> list[Path]:
     return written
 
 
+_FOLDERS: Mapping[StoredBenchmark, str] = {"alpaca-eval": "alpaca_eval", "mt-bench": "mt_bench", "vicuna": "vicuna"}
 _SUMMING: Mapping[StoredBenchmark, Callable[[Sequence[Path], Path | None], Stored]] = {
     "alpaca-eval": sum_up_annotations,
     "mt-bench": sum_up_mt_bench,

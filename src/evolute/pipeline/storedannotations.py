@@ -10,7 +10,7 @@ from typing import Any
 from evolute.evaluate.judged import alpaca
 from evolute.evaluate.judged.annotations import annotation_rows, as_list, read_annotations, read_instructions
 from evolute.evaluate.judged.controlled import REFERENCE, Control, Controlled, read_control
-from evolute.pipeline.storing import NOT_JUDGED, Stored, gathered, ran_of
+from evolute.pipeline.storing import NOT_JUDGED, Stored, gathered, ran_of, with_agreement
 from evolute.scores import Score
 
 _WEIGHTED = {1.0, 1.5, 2.0}
@@ -30,15 +30,10 @@ def sum_up_annotations(judgments: Sequence[Path], data: Path | None) -> Stored:
     expected = list(instructions.values()) or list(dict.fromkeys(one.instruction for one in flat))
     control = read_control(data) if data is not None and data.is_dir() else None
     ran = ran_of(judgments)
-    rows: dict[str, Mapping[str, Any]] = {}
-    scores: dict[str, Score] = {}
-    for name, ones in _by_model(found).items():
-        whole = _with_missing(ones, expected)
-        controlled = _controlled(control, whole)
-        notes = [f"length-controlled win rate: {controlled.how}"] if controlled else []
-        measure = controlled.measure if controlled else None
-        scores[name] = alpaca.summarise(whole, ran=ran, notes=notes, length_controlled=measure)
-        rows[name] = _row(scores[name], whole, controlled)
+    whole = {name: _with_missing(ones, expected) for name, ones in _by_model(found).items()}
+    controlled = {name: _controlled(control, ones) for name, ones in whole.items()}
+    scores = with_agreement({name: _score(ones, controlled[name], ran) for name, ones in whole.items()})
+    rows = {name: _row(scores[name], ones, controlled[name]) for name, ones in whole.items()}
     texts = {index: text for text, index in instructions.items()}
     return Stored("alpaca-eval", rows, scores, {"annotations.json": lambda: as_list(annotation_rows(flat, texts))})
 
@@ -72,6 +67,12 @@ def _controlled(control: Control | None, annotations: Sequence[alpaca.Annotation
     reference = annotations[0].reference
     weighted = any(one.preference is not None and one.preference not in _WEIGHTED for one in annotations)
     return control.of(annotations) if control and (reference == REFERENCE or (not reference and weighted)) else None
+
+
+def _score(annotations: Sequence[alpaca.Annotation], controlled: Controlled | None, ran: Mapping[str, Any]) -> Score:
+    notes = [f"length-controlled win rate: {controlled.how}"] if controlled else []
+    measure = controlled.measure if controlled else None
+    return alpaca.summarise(annotations, ran=ran, notes=notes, length_controlled=measure)
 
 
 def _row(score: Score, annotations: Sequence[alpaca.Annotation], controlled: Controlled | None) -> dict[str, Any]:

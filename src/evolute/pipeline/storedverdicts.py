@@ -26,7 +26,7 @@ from evolute.evaluate.judged.fastchat import (
 from evolute.evaluate.judged.groups import groups_of, read_groups
 from evolute.evaluate.judged.rows import Row, read_rows
 from evolute.evaluate.statistics import mean
-from evolute.pipeline.storing import NOT_JUDGED, Stored, gathered, ran_of, told
+from evolute.pipeline.storing import NOT_JUDGED, Stored, gathered, ran_of, told, with_agreement
 from evolute.scores import Measure, Score
 
 
@@ -80,6 +80,7 @@ def _grades(rows: Sequence[Row], groups: Mapping[str, Mapping[str, str]], ran: M
         ]
         scores[name] = mtbench.summarise_grades([*grades, *missing], ran=ran)
     prompts = _prompts(rows)
+    scores = with_agreement(scores)
     table = {name: _grade_row(score) for name, score in scores.items()}
     return Stored("mt-bench", table, scores, {"single.jsonl": lambda: as_lines(grade_rows(found, prompts))})
 
@@ -112,6 +113,7 @@ def _duels(rows: Sequence[Row], groups: Mapping[str, Mapping[str, str]], ran: Ma
         ]  # fmt: skip
         scores[name] = mtbench.summarise_duels([*duels, *missing], ran=ran)
     prompts = _prompts(rows)
+    scores = with_agreement(scores)
     table = {
         name: {"score": score.measure.value, "win_rate": score.also["win rate"].value, **told(score)}
         for name, score in scores.items()
@@ -140,6 +142,7 @@ def _reviewed(
         ]  # fmt: skip
         pair = (first.model, first.opponent)
         scores[name] = vicuna.summarise([*found, *missing], ran=ran, notes=notes.get(pair, ()))
+    scores = with_agreement(scores)
     table = {name: _review_row(score) for name, score in scores.items()}
     once = [one for one in reviews if one.first == one.model]
     return Stored("vicuna", table, scores, {"reviews.jsonl": lambda: as_lines(review_rows(once))})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -47,6 +47,30 @@ def _label(key: tuple[str, str, str], keys: Iterable[tuple[str, str, str]], *, s
     opponents = {other for name, other, _ in keys if name == model}
     label = f"{model} v {opponent}" if len(opponents) > 1 else model
     return f"{label} ({judge})" if several else label
+
+
+def with_agreement(scores: Mapping[str, Score]) -> dict[str, Score]:
+    """Where several judges judged a model, its first result says how far they agree."""
+    sides: dict[tuple[str, str], list[str]] = {}
+    for label, score in scores.items():
+        sides.setdefault((score.model, score.against), []).append(label)
+    found = dict(scores)
+    for labels in sides.values():
+        if len({scores[label].judge for label in labels}) > 1:
+            found[labels[0]] = _agreed([scores[label] for label in labels])
+    return found
+
+
+def _agreed(scores: Sequence[Score]) -> Score:
+    from evolute.pipeline.verdicts import agreed
+
+    ids = [item.id for item in scores[0].items]
+    items = [{item.id: item for item in score.items} for score in scores]
+    shared = [name for name in ids if all(name in known for known in items)]
+    both = agreed(
+        [replace(score, items=[known[name] for name in shared]) for score, known in zip(scores, items, strict=True)]
+    )
+    return replace(both, items=scores[0].items)
 
 
 def told(score: Score) -> dict[str, Any]:
