@@ -92,9 +92,9 @@ def benchmarks_of(names: Sequence[str]) -> list[str]:
 
 
 def data_of(benchmark: str, data: Path | None) -> Path | None:
-    """Where a benchmark's data are: the folder of its name below `data`, or `data` itself."""
+    """Where a benchmark's data are: the folder of its name below `data`, or `data` itself; `quick` needs none."""
     if data is None or benchmark not in FOLDERS:
-        return data
+        return None
     below = data / FOLDERS[benchmark]
     return below if below.is_dir() else data
 

@@ -101,10 +101,10 @@ class Scorecard:
         return next((part for part in score.parts if part.by == by and part.name == name), None)
 
     def groups(self, benchmark: str, by: str) -> list[str]:
-        """The groups of a grouping, in the order of the scores' own parts."""
-        return list(
-            dict.fromkeys(part.name for _, _, score in self.scores(benchmark) for part in score.parts if part.by == by)
-        )
+        """The groups of a grouping, in the order of the scores' own parts; numbers in theirs."""
+        parts = [part.name for _, _, score in self.scores(benchmark) for part in score.parts if part.by == by]
+        names = list(dict.fromkeys(parts))
+        return sorted(names, key=int) if all(name.isdecimal() for name in names) else names
 
     @property
     def reference_models(self) -> list[str]:

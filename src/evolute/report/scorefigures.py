@@ -113,9 +113,7 @@ def sorted_bars(
         drawing.text(WIDTH, y + 10, f"{_value(measure):.1f}", size=SMALL, anchor="end", bold=True)
         drawing.bar(left, y + 14, room * _value(measure) / most, 8, "accent", opacity="soft")
         if measure.low is not None and measure.high is not None:
-            drawing.line(
-                [(left + room * measure.low / most, y + 18), (left + room * measure.high / most, y + 18)], "ink"
-            )
+            drawing.line([(left + room * max(0.0, end) / most, y + 18) for end in (measure.low, measure.high)], "ink")
         if part.name in published:
             at = (left + room * published[part.name] / most, y + 18)
             drawing.marker(at, "ring", "seed", size=3.5, tip=f"published: {published[part.name]:g}")
