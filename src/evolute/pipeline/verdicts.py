@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from evolute import __version__
 from evolute.evaluate.judged import alpaca, mtbench, vicuna
+from evolute.evaluate.judged.alpaca import Annotation
 from evolute.evaluate.judged.annotations import annotation_rows, as_list
 from evolute.evaluate.judged.answers import AnswerSet
 from evolute.evaluate.judged.biases import consistency, told
 from evolute.evaluate.judged.contests import Contest, Reply, as_annotations, as_duels, as_grades, as_reviews, orders_of
 from evolute.evaluate.judged.fastchat import as_lines, duel_rows, grade_rows, review_rows
+from evolute.evaluate.judged.mtbench import Duel, Grade
 from evolute.evaluate.judged.questions import QuestionSet
+from evolute.evaluate.judged.vicuna import Review
 from evolute.evaluate.statistics import cohen_kappa, krippendorff_alpha
 from evolute.pipeline.judgement import Judgement
 from evolute.recipe import ModelSpec
@@ -23,13 +27,33 @@ _NAMED = 3
 """Unknown answers of a file that are told by name."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Verdicts:
     """One judge's replies, by the case's id."""
 
     contest: Contest
     judge: ModelSpec
     replies: Mapping[str, Reply]
+
+    @cached_property
+    def reviews(self) -> list[Review]:
+        """As pairs of scores."""
+        return as_reviews(self.contest, self.replies, self.judge.model)
+
+    @cached_property
+    def grades(self) -> list[Grade]:
+        """As ratings of single answers."""
+        return as_grades(self.contest, self.replies, self.judge.model)
+
+    @cached_property
+    def duels(self) -> list[Duel]:
+        """As verdicts on pairs, in both orders."""
+        return as_duels(self.contest, self.replies, self.judge.model)
+
+    @cached_property
+    def annotations(self) -> list[Annotation]:
+        """As preferences."""
+        return as_annotations(self.contest, self.replies, self.judge.model)
 
     def file_name(self, place: int) -> str:
         """Of the first judge's verdicts, and of a further one's; AlpacaEval reads a JSON list."""
@@ -39,33 +63,33 @@ class Verdicts:
 
     def as_file(self) -> bytes:
         """The verdicts with their texts, in AlpacaEval's format or FastChat's: what `--judgments` reads."""
-        contest, name = self.contest, self.judge.model
+        contest = self.contest
         if contest.benchmark == "alpaca-eval":
             texts = {question.id: question.turns[0] for question in contest.questions}
-            rows = annotation_rows(as_annotations(contest, self.replies, name), texts)
+            rows = annotation_rows(self.annotations, texts)
             return as_list(rows)
         if contest.benchmark != "mt-bench":
-            return as_lines(review_rows(as_reviews(contest, self.replies, name)))
+            return as_lines(review_rows(self.reviews))
         prompts = {f"{case.question.id}:{case.turn}": case.prompt.name for case in contest.cases()}
         if contest.theirs is None:
-            return as_lines(grade_rows(as_grades(contest, self.replies, name), prompts))
-        return as_lines(duel_rows(as_duels(contest, self.replies, name), prompts))
+            return as_lines(grade_rows(self.grades, prompts))
+        return as_lines(duel_rows(self.duels, prompts))
 
 
 def sum_up(verdicts: Verdicts, config: Judgement, questions: QuestionSet, cost: float | None, calls: int) -> Score:
     """The score that a judge's replies come to; `cost` (US dollars) and `calls` are of the whole evaluation."""
-    contest, replies, judge = verdicts.contest, verdicts.replies, verdicts.judge.model
+    contest, replies = verdicts.contest, verdicts.replies
     about: dict[str, Any] = {
         "ran": _ran(verdicts, config, questions), "cost": cost, "calls": calls, "benchmark": contest.benchmark,
     }  # fmt: skip
     if contest.benchmark == "alpaca-eval":
         notes = told(consistency(orders_of(contest, replies)), None, None) if contest.order == "both" else []
-        return alpaca.summarise(as_annotations(contest, replies, judge), **about, notes=notes)
+        return alpaca.summarise(verdicts.annotations, **about, notes=notes)
     if contest.benchmark != "mt-bench":
-        return vicuna.summarise(as_reviews(contest, replies, judge), **about, seed=config.seed)
+        return vicuna.summarise(verdicts.reviews, **about, seed=config.seed)
     if contest.theirs is None:
-        return mtbench.summarise_grades(as_grades(contest, replies, judge), **about)
-    return mtbench.summarise_duels(as_duels(contest, replies, judge), **about)
+        return mtbench.summarise_grades(verdicts.grades, **about)
+    return mtbench.summarise_duels(verdicts.duels, **about)
 
 
 def _ran(verdicts: Verdicts, config: Judgement, questions: QuestionSet) -> dict[str, Any]:

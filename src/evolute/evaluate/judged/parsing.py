@@ -167,6 +167,8 @@ def _first_line(text: str) -> tuple[float, float] | Unread:
 
 def _ascii(text: str) -> str:
     """With the digits of every script, and full-width signs, as ASCII has them."""
+    if text.isascii():
+        return text
     said = unicodedata.normalize("NFKC", text)
     return "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in said)
 
