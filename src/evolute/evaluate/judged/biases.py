@@ -5,8 +5,10 @@ Both are described in Zheng et al. 2023 (arXiv:2306.05685, section 3.3).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import correlation
 
 from evolute.evaluate.statistics import Interval, wilson
 
@@ -92,20 +94,19 @@ def length_correlation(leads: Sequence[float], values: Sequence[float]) -> float
 
     Unlike the share of `length_bias` it is not moved by an answerer that is longer and better throughout.
     """
-    import numpy as np
-
     if len(set(leads)) < 2 or len(set(values)) < 2:
         return None
-    return float(np.corrcoef(_ranks(leads), _ranks(values))[0, 1])
+    return correlation(_ranks(leads), _ranks(values))
 
 
-def _ranks(values: Sequence[float]) -> Sequence[float]:
+def _ranks(values: Sequence[float]) -> list[float]:
     """Ranks from 0, equal values sharing the mean of theirs."""
-    import numpy as np
-
-    _, where, counts = np.unique(np.asarray(values, float), return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return [float(rank) for rank in (ends - (counts + 1) / 2)[where]]
+    ranks: dict[float, float] = {}
+    before = 0
+    for value, count in sorted(Counter(values).items()):
+        ranks[value] = before + (count - 1) / 2
+        before += count
+    return [ranks[value] for value in values]
 
 
 def _bias(toward: Sequence[bool]) -> Bias | None:
@@ -114,9 +115,7 @@ def _bias(toward: Sequence[bool]) -> Bias | None:
     return Bias(sum(toward), len(toward), *wilson(sum(toward), len(toward)))
 
 
-def told(
-    orders: Consistency | None, first: Bias | None, length: Bias | None, correlation: float | None = None
-) -> list[str]:
+def told(orders: Consistency | None, first: Bias | None, length: Bias | None, ranked: float | None = None) -> list[str]:
     """Notes for readers, a sentence each; a bias that the interval of a share cannot tell from none is said to be."""
     notes = []
     if orders is not None:
@@ -129,7 +128,7 @@ def told(
     if first is not None:
         notes.append(f"the answer shown first wins {_verdict(first)} decided judgments")
     if length is not None:
-        rank = "" if correlation is None else f"; rank correlation of length and verdict {correlation:+.2f}"
+        rank = "" if ranked is None else f"; rank correlation of length and verdict {ranked:+.2f}"
         notes.append(f"the longer answer wins {_verdict(length)} decided judgments{rank}")
     return notes
 
