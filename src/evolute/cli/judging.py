@@ -206,6 +206,8 @@ def _opponent(live: Live) -> dict[str, Any]:
         return {}
     if live.against == BASELINE or Path(live.against).is_file():
         return {"against": live.against}
+    if live.against.endswith((".json", ".jsonl", ".gz")):
+        raise InputError(f"--against {live.against}: there is no such file")
     spec = _spec(_Named(live.against, live.against_base_url, None, None, live.concurrency), live)
     return {f"opponent.{name}": value for name, value in spec.items()}
 
@@ -225,7 +227,12 @@ def _spec(named: _Named, live: Live) -> dict[str, Any]:
     """The fields of a further model, which is where the model is unless its own flags say otherwise."""
     fields = _given(named)
     if "base_url" not in fields and fields.get("api") not in ("embedded", "scripted"):
-        fields = _given(live) | _given(replace(named, api=named.api or live.api, base_url=live.base_url))
+        beside = _given(live)
+        if beside.get("api") == "embedded":
+            raise InputError(
+                f"where is {named.model!r}? The model runs here: give --judge-base-url or --against-base-url"
+            )
+        fields = beside | _given(replace(named, api=named.api or live.api, base_url=live.base_url))
     return fields
 
 

@@ -223,7 +223,9 @@ class _Session:
     def _contest(self, sides: Mapping[str, AnswerSet]) -> Contest:
         ours, theirs = sides[MODEL], sides.get(OPPONENT)
         if theirs is not None and theirs.name == ours.name:
-            theirs = replace(theirs, name=f"{theirs.name} (opponent)")
+            warmth = self._judgement.opponent_temperature
+            told = "opponent" if warmth is None else f"temperature {warmth:g}"
+            theirs = replace(theirs, name=f"{theirs.name} ({told})")
         for role, side in sides.items():
             for remark in told_of(role, side, len(self._questions.questions)):
                 self._say(remark)
