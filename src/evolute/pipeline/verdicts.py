@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from evolute import __version__
@@ -14,6 +15,7 @@ from evolute.evaluate.judged.annotations import annotation_rows, as_list
 from evolute.evaluate.judged.answers import AnswerSet
 from evolute.evaluate.judged.biases import consistency, told
 from evolute.evaluate.judged.contests import Contest, Reply, as_annotations, as_duels, as_grades, as_reviews, orders_of
+from evolute.evaluate.judged.controlled import REFERENCE, Controlled, read_control
 from evolute.evaluate.judged.fastchat import as_lines, duel_rows, grade_rows, review_rows
 from evolute.evaluate.judged.mtbench import Duel, Grade
 from evolute.evaluate.judged.questions import QuestionSet
@@ -84,12 +86,24 @@ def sum_up(verdicts: Verdicts, config: Judgement, questions: QuestionSet, cost: 
     }  # fmt: skip
     if contest.benchmark == "alpaca-eval":
         notes = told(consistency(orders_of(contest, replies)), None, None) if contest.order == "both" else []
-        return alpaca.summarise(verdicts.annotations, **about, notes=notes)
+        if (controlled := _controlled(verdicts, config)) is not None:
+            notes.append(f"length-controlled win rate: {controlled.how}")
+        measure = controlled.measure if controlled is not None else None
+        return alpaca.summarise(verdicts.annotations, **about, notes=notes, length_controlled=measure)
     if contest.benchmark != "mt-bench":
         return vicuna.summarise(verdicts.reviews, **about, seed=config.seed)
     if contest.theirs is None:
         return mtbench.summarise_grades(verdicts.grades, **about)
     return mtbench.summarise_duels(verdicts.duels, **about)
+
+
+def _controlled(verdicts: Verdicts, config: Judgement) -> Controlled | None:
+    """Only of all instructions and against AlpacaEval 2's reference, where the data have what the fit needs."""
+    theirs, home = verdicts.contest.theirs, Path(config.data)
+    if theirs is None or theirs.name != REFERENCE or config.limit is not None:
+        return None
+    control = read_control(home if home.is_dir() else home.parent)
+    return control.fitted(verdicts.annotations) if control is not None else None
 
 
 def _ran(verdicts: Verdicts, config: Judgement, questions: QuestionSet) -> dict[str, Any]:
