@@ -357,6 +357,34 @@ def test_official_gamed_rows_are_preferred_and_said_to_be(tmp_path):
         read_control(tmp_path)
 
 
+def control_files(folder, instructions):
+    """Instructions of no difficulty, and gamed rows in which length alone decides."""
+    (folder / "instruction_difficulty.csv").write_text(
+        "index,instruction_difficulty\n" + "".join(f"{n},0.0\n" for n in range(instructions))
+    )
+    rows = "".join(f"verbose,{n},{-1 if n % 2 else 1},0.0,{0.8 if n % 2 else 0.2}\n" for n in range(instructions))
+    (folder / "df_gamed_reconstructed.csv").write_text("model,index,sdl,d,p\n" + rows)
+    (folder / "instructions.jsonl").write_text(
+        "".join(json.dumps({"index": n, "instruction": f"Name {n + 2} birds."}) + "\n" for n in range(instructions))
+    )
+
+
+def test_a_model_that_wins_by_length_alone_wins_half_at_equal_length(listed, tmp_path):
+    pytest.importorskip("sklearn")
+    control_files(tmp_path, 200)
+    rows = [
+        annotated(n, 1.9 if n % 4 else 1.1, generator_1="gpt4_1106_preview")
+        | {"output_1": "b" * 50, "output_2": "a" * (90 if n % 4 else 10)}
+        for n in range(200)
+    ]
+    row = sum_up_stored("alpaca-eval", [listed(rows)], tmp_path).rows["m"]
+    assert row["win_rate"] == pytest.approx(70)
+    assert row["length_controlled_winrate"] == pytest.approx(50, abs=2)
+    assert "approximate" in row["length_controlled_from"]
+    other = [one | {"generator_1": "gpt4"} for one in rows]
+    assert "length_controlled_winrate" not in sum_up_stored("alpaca-eval", [listed(other)], tmp_path).rows["m"]
+
+
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5), st.lists, max_leaves=3
 )

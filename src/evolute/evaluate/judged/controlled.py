@@ -18,7 +18,7 @@ from evolute.errors import InputError, MissingExtra
 from evolute.evaluate.judged.alpaca import Annotation
 from evolute.evaluate.judged.rows import read_text
 from evolute.evaluate.statistics import student
-from evolute.scores import Measure
+from evolute.scores import COVERAGE, Measure
 
 REFERENCE = "gpt4_1106_preview"
 """The only reference that the difficulties and the gamed rows are of."""
@@ -27,6 +27,8 @@ STRENGTH = 0.2
 _WEIGHTS = ("np.tanh(std_delta_len)", "instruction_difficulty", "not_gamed_baseline.astype(float)")
 
 
+_FEWEST = 20
+"""Annotations; of fewer a regression says nothing."""
 _GAMED = {
     "df_gamed.csv": ("std_delta_len", "instruction_difficulty", "preference"),
     "df_gamed_reconstructed.csv": ("sdl", "d", "p"),
@@ -60,16 +62,17 @@ class Gamed:
 
 @dataclass(frozen=True, slots=True)
 class Controlled:
-    """A length-controlled win rate and its standard error, in per cent; `how` says from what."""
+    """A length-controlled win rate over n instructions and its standard error, in per cent; `how` says from what."""
 
     win_rate: float
     standard_error: float
+    n: int
     how: str
 
     @property
     def measure(self) -> Measure:
-        """With a t interval of so many instructions as AlpacaEval has, 805."""
-        half = student(804) * self.standard_error
+        """With a t interval."""
+        half = student(self.n - 1) * self.standard_error
         return Measure(self.win_rate, max(0.0, self.win_rate - half), min(100.0, self.win_rate + half), self.how)
 
 
@@ -106,16 +109,17 @@ class Control:
         return None if weights is None else _predicted(weights, list(self.difficulty.values()), "stored weights")
 
     def fitted(self, annotations: Sequence[Annotation]) -> Controlled | None:
-        """From a fit to a model's annotations; None where most instructions or the lengths are unknown.
+        """From a fit to a model's annotations; None where too many of them lack preference, difficulty or length.
 
         Raises:
             MissingExtra: scikit-learn is not installed.
         """
-        known = [one for one in annotations if one.preference is not None and one.instruction in self.difficulty]
-        if not self.gamed or len(known) < len(annotations) / 2 or not all(one.lengths for one in known):
+        asked = [one for one in annotations if one.instruction in self.difficulty]
+        known = [one for one in asked if one.preference is not None and one.lengths]
+        if not self.gamed or len(known) < max(_FEWEST, COVERAGE * len(annotations)):
             return None
         how = "fitted" if self.official else "fitted, approximate: the gamed rows are a reconstruction"
-        return _predicted(self.fit(known), list(self.difficulty.values()), how)
+        return _predicted(self.fit(known), [self.difficulty[one.instruction] for one in asked], how)
 
     def fit(self, annotations: Sequence[Annotation]) -> Weights:
         """The regression for one model: no intercept, L1, its strength found by grouped cross-validation.
@@ -172,7 +176,7 @@ def _predicted(weights: Weights, difficulties: Sequence[float], how: str) -> Con
     shares = [_logistic(weights.difficulty * value + weights.model) for value in difficulties]
     n, middle = len(shares), math.fsum(shares) / len(shares)
     spread = math.fsum((share - middle) ** 2 for share in shares)
-    return Controlled(100 * middle, 100 * math.sqrt(spread / (n - 1) / n), how)
+    return Controlled(100 * middle, 100 * math.sqrt(spread / (n - 1) / n), n, how)
 
 
 def _logistic(value: float) -> float:
