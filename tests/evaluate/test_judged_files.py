@@ -115,6 +115,12 @@ def test_missing_null_and_unknown_answers_are_told(tmp_path):
     assert found.name == "mine"
 
 
+def test_half_a_surrogate_pair_cannot_stop_the_judge(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"question_id": 1, "text": "bad \\ud800 \\ud83d\\ude00"}')
+    assert read_answers(path, QUESTIONS).turns["1"] == ("bad \ufffd 😀",)
+
+
 def test_a_dialogue_with_one_answer_lacks_its_second_turn(tmp_path):
     path = lines(tmp_path / "a.jsonl", {"question_id": 81, "choices": [{"turns": ["one"]}]})
     found = read_answers(path, TALKS)

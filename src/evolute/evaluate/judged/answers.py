@@ -74,7 +74,7 @@ def read_answers(path: Path, questions: Sequence[Question], name: str = "") -> A
         elif match in found:
             raise InputError(f"{row.where}: question {match!r} is answered in {found[match][0].where} already")
         else:
-            found[match] = row, _said(row)
+            found[match] = row, tuple(map(_whole, _said(row)))
     turns = {question: said for question, (_, said) in found.items()}
     digest = hashlib.sha256(read_bytes(path)).hexdigest()
     missing = {question.id: why for question in questions if (why := _lack(question, turns.get(question.id)))}
@@ -112,6 +112,11 @@ def _said(row: Row) -> tuple[str, ...]:
     if name is None:
         raise InputError(f"{row.where}: no answer in it: expected choices, messages or one of {', '.join(_TEXTS)}")
     return () if row.fields[name] is None else (row.text(name),)
+
+
+def _whole(text: str) -> str:
+    """With U+FFFD for half a surrogate pair, which JSON can hold and no request can."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _spoken(row: Row, messages: list[Any]) -> list[Mapping[str, str]]:
