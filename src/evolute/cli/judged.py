@@ -20,6 +20,7 @@ Judgments = Annotated[
     list[Path] | None,
     Parameter(
         name="--judgments",
+        consume_multiple=True,
         group=_FILES,
         negative="",
         help="Judgments that are there already, to sum up instead: FastChat's JSON lines, AlpacaEval's "

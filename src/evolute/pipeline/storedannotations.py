@@ -10,6 +10,7 @@ from typing import Any
 from evolute.evaluate.judged import alpaca
 from evolute.evaluate.judged.annotations import annotation_rows, as_list, read_annotations, read_instructions
 from evolute.evaluate.judged.controlled import REFERENCE, Control, Controlled, read_control
+from evolute.evaluate.judged.gathering import covered
 from evolute.pipeline.storing import NOT_JUDGED, Stored, gathered, ran_of, with_agreement
 from evolute.scores import Score
 
@@ -64,6 +65,8 @@ def _with_missing(annotations: Sequence[alpaca.Annotation], expected: Iterable[s
 
 def _controlled(control: Control | None, annotations: Sequence[alpaca.Annotation]) -> Controlled | None:
     """Only against the reference that the difficulties are of; the CSV does not name it, but its preferences do."""
+    if not covered(sum(one.preference is not None for one in annotations), len(annotations)):
+        return None
     reference = annotations[0].reference
     weighted = any(one.preference is not None and one.preference not in _WEIGHTED for one in annotations)
     return control.of(annotations) if control and (reference == REFERENCE or (not reference and weighted)) else None

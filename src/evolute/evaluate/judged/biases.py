@@ -124,18 +124,18 @@ def told(orders: Consistency | None, first: Bias | None, length: Bias | None, ra
             "judged alike in both orders"
         )
         if orders.first is not None:
-            notes.append(f"of those judged unlike, the answer shown first gains in {_verdict(orders.first)}")
+            notes.append(f"of those judged unlike, the answer shown first gains in {_verdict(orders.first, 'pairs')}")
     if first is not None:
-        notes.append(f"the answer shown first wins {_verdict(first)} decided judgments")
+        notes.append(f"the answer shown first wins {_verdict(first, 'decided judgments')}")
     if length is not None:
         rank = "" if ranked is None else f"; rank correlation of length and verdict {ranked:+.2f}"
-        notes.append(f"the longer answer wins {_verdict(length)} decided judgments{rank}")
+        notes.append(f"the longer answer wins {_verdict(length, 'decided judgments')}{rank}")
     return notes
 
 
-def _verdict(bias: Bias) -> str:
+def _verdict(bias: Bias, what: str) -> str:
     found = "more than chance" if bias.low > 0.5 else "less than chance" if bias.high < 0.5 else "as chance would"
-    return f"{_percent(bias.share, (bias.low, bias.high))} of {bias.of} ({found})"
+    return f"{_percent(bias.share, (bias.low, bias.high))} of {bias.of} {what} ({found})"
 
 
 def _percent(share: float, interval: Interval) -> str:
