@@ -122,7 +122,7 @@ async def test_a_fair_judge_gives_the_ratio_by_skill_and_band(judging):
     [
         (first, r"the answer shown first wins 100.0 % .*more than chance"),
         (longer, r"the longer answer wins 100.0 % .*more than chance"),
-        (by_chance, r"the answer shown first wins .* of 80 \(as chance would\)"),
+        (by_chance, r"the answer shown first wins .* of 80 .*as chance would"),
     ],
 )
 async def test_a_biased_judge_is_found_out(judging, judge, note):
@@ -348,6 +348,8 @@ async def test_an_endpoint_without_log_probabilities_leaves_all_unscored(judging
         ({"limits": Limits(cost=1)}, "--max-cost needs a price"),
         ({"settings": {"judge_prompt": "single-v1"}}, "asks for rating, and scores are wanted"),
         ({"settings": {"order": "backwards"}}, "order: "),
+        ({"settings": {"format": "shouting"}}, "no prompt format 'shouting'"),
+        ({"settings": {"format": "vicuna-v1.1"}}, "give --api completions, or no --format"),
         ({"against": "baseline"}, "wizardlm has none"),
     ],
 )
@@ -363,6 +365,31 @@ async def test_a_folder_is_of_one_benchmark_and_one_model(judging):
         await judging(server)(settings={"limit": 2})
         with pytest.raises(InputError, match=r"holds another evaluation.*'us', not 'them'"):
             await judging(server)(model="them", settings={"limit": 2})
+
+
+async def test_a_prompt_format_is_how_model_and_opponent_are_asked_and_not_the_judge(judging):
+    prompts = {"us": set(), "them": set(), "judge": set()}
+
+    def rule(body):
+        if body["model"] != "judge":
+            prompts[body["model"]].add(body["prompt"])
+            return f"{body['model']} answers"
+        prompts["judge"].add(body["messages"][0]["content"])
+        return "8 8"
+
+    async with LoopbackServer(rule) as server:
+        run = judging(server)
+        specs = [run.spec(name, api="completions") for name in ("us", "them")]
+        settings = {"limit": 2, "format": "vicuna-v1.1"}
+        judged = await asyncio.to_thread(
+            lambda: evaluate_judged(
+                "wizardlm", specs[0], against=specs[1], judge=run.spec("judge"), data=run.data, out=run.folder,
+                settings=settings,
+            )
+        )  # fmt: skip
+    assert judged.score.n == 2
+    assert all(text.endswith("ASSISTANT:") for name in ("us", "them") for text in prompts[name])
+    assert len(prompts["judge"]) == 1
 
 
 async def test_costs_are_summed_over_all_three_roles(judging):

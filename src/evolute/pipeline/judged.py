@@ -34,6 +34,8 @@ from evolute.scores import Score
 MODEL, OPPONENT = "model", "opponent"
 """The roles under which the ledger lists answers; a judge's is `judge:` and its name."""
 ANSWERS = {MODEL: "answers.jsonl", OPPONENT: "opponent.jsonl"}
+_RAW_APIS = frozenset({"completions", "scripted"})
+"""Those that get the text of a prompt format; others write their own."""
 _BASELINES: Mapping[Benchmark, tuple[str, ...]] = {
     "vicuna": ("answer/answer_gpt35.jsonl",),
     "mt-bench": ("model_answer/gpt-3.5-turbo.jsonl",),
@@ -171,6 +173,7 @@ class _Session:
         """
         for judge in self._judgement.judges:
             self._judgement.judging(judge)
+        self._check_format()
         for question in self._questions.questions:
             for turn in range(1, len(question.turns) + 1):
                 prompt = self._choose(question.groups, turn)
@@ -182,6 +185,22 @@ class _Session:
                     f"--max-cost needs a price, and none is known for {spec.model!r}: give it in the model's field "
                     "`price` ({input: DOLLARS, output: DOLLARS}, per million tokens), or bound --max-calls"
                 )
+
+    def _check_format(self) -> None:
+        config = self._judgement
+        if not config.format:
+            return
+        form = find_format(config.format)
+        if config.model is not None and form.write is not None and config.model.api not in _RAW_APIS:
+            raise InputError(
+                f"the format {form.name!r} writes the whole prompt, which --api {config.model.api} would put into the "
+                "endpoint's own chat template: give --api completions, or no --format"
+            )
+        turns = max(len(question.turns) for question in self._questions.questions)
+        spoken = [Message("user", ""), *(turns - 1) * (Message("assistant", ""), Message("user", ""))]
+        before = [Message("system", config.system)] if config.system else []
+        if form.write is not None and (problem := form.objection([*before, *spoken])):
+            raise InputError(problem)
 
     def run(self, ledger: Ledger) -> Judged:
         """Get what is missing, and sum up, if all is there."""
@@ -243,7 +262,7 @@ class _Session:
         given = config.opponent_temperature if role == OPPONENT else None
         temperature = config.temperature if given is None else given
         before = (Message("system", config.system),) if config.system else ()
-        shape = find_format(config.format).shape if config.format else None
+        shape = find_format(config.format).shape if config.format and spec.api in _RAW_APIS else None
         asked = [
             Asked(
                 question.id,

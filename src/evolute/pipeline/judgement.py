@@ -76,7 +76,7 @@ class Judgement(Part):
     system: str = ""
     """A system prompt for model and opponent."""
     format: str = ""
-    """The prompt format that model and opponent are asked in, by name or file; empty: the endpoint's own template."""
+    """The prompt format of plain completions, by name or file; an opponent with a chat API has its own template."""
     temperature: float | None = Field(default=None, ge=0)
     """Of answers; null: the benchmark's own, which is by category in MT-Bench, and 0 (greedy) elsewhere."""
     opponent_temperature: float | None = Field(default=None, ge=0)
