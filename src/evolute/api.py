@@ -12,6 +12,7 @@ from evolute.errors import EvoluteError
 from evolute.evolve.budget import Limits
 from evolute.evolve.planning import Estimate
 from evolute.pipeline.checking import Check, replay, verify
+from evolute.pipeline.choices import evaluate_choices
 from evolute.pipeline.comparing import Comparison, compare
 from evolute.pipeline.evaluating import evaluate_code
 from evolute.pipeline.evolving import evolve, resolve_recipe
@@ -46,6 +47,7 @@ __all__ = [
     "Summary",
     "compare",
     "dataset",
+    "evaluate_choices",
     "evaluate_code",
     "evolve",
     "export",
