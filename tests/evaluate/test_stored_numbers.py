@@ -190,6 +190,7 @@ def test_vicunas_totals_are_those_published(file, theirs, ours):
     if file == "gpt35":
         assert f"{row['score']:.1f}" == "92.1"
         assert row["against"] == "gpt-3.5-turbo"
+        assert any(note.startswith("the longer answer wins") for note in row["notes"])
 
 
 @pytest.mark.parametrize("path", sorted((DATA / "vicuna/review").glob("*/*.jsonl")), ids=lambda path: path.stem)

@@ -51,12 +51,12 @@ def sum_up_reviews(judgments: Sequence[Path], data: Path | None) -> Stored:
     """
     has_questions = data is not None and (data.is_file() or any(data.glob("*.jsonl")))
     groups = read_groups(data) if data is not None and has_questions else {}
-    models = read_answer_models(data) if data is not None and data.is_dir() else {}
+    models, lengths = read_answer_models(data) if data is not None and data.is_dir() else ({}, {})
     reviews: list[vicuna.Review] = []
     notes: dict[tuple[str, str], list[str]] = {}
     for path in judgments:
         rows = read_rows(path)
-        read = reviews_of(rows, _names(path, rows, models), groups)
+        read = reviews_of(rows, _names(path, rows, models), groups, lengths)
         if mended := differing(rows):
             said = (
                 f"the stored scores, which count, are not what the text says: {path.name}, question {', '.join(mended)}"

@@ -68,7 +68,12 @@ def duels_of(rows: Iterable[Row], groups: Groups) -> list[Duel]:
     return duels
 
 
-def reviews_of(rows: Sequence[Row], names: tuple[str, str] | Mapping[str, str], groups: Groups) -> list[Review]:
+def reviews_of(
+    rows: Sequence[Row],
+    names: tuple[str, str] | Mapping[str, str],
+    groups: Groups,
+    lengths: Mapping[str, int] | None = None,
+) -> list[Review]:
     """Reviews of 2023, each twice: as the first model's, and as the second's.
 
     The stored scores count, as in what was published; a stored [-1, -1] is read anew from the judge's text.
@@ -77,6 +82,7 @@ def reviews_of(rows: Sequence[Row], names: tuple[str, str] | Mapping[str, str], 
         rows: of one file.
         names: of the models shown first and second, or each answer's model by the answer's id.
         groups: of the questions.
+        lengths: of the answers by id, where they are known.
 
     Raises:
         InputError: a field is missing or wrong, an answer is unknown, or a question is reviewed twice in one order.
@@ -91,10 +97,12 @@ def reviews_of(rows: Sequence[Row], names: tuple[str, str] | Mapping[str, str], 
         _once(seen, (question, one, two, judge), row)
         text = _said(row, "text")
         scores, why = _pair(row, text)
-        for model, opponent, points in ((one, two, scores), (two, one, scores and (scores[1], scores[0]))):
-            reviews.append(
-                Review(question, model, opponent, points, one, groups_of(question, groups), judge, text, why)
-            )
+        known = [(lengths or {}).get(str(row.fields.get(f"answer{side}_id"))) for side in (1, 2)]
+        long = (known[0], known[1]) if known[0] is not None and known[1] is not None else None
+        found = groups_of(question, groups)
+        reviews.append(Review(question, one, two, scores, one, found, judge, text, why, long))
+        turned = scores and (scores[1], scores[0]), long and (long[1], long[0])
+        reviews.append(Review(question, two, one, turned[0], one, found, judge, text, why, turned[1]))
     return reviews
 
 
@@ -120,15 +128,19 @@ def names_of_rows(rows: Iterable[Row]) -> dict[str, str] | None:
     return {name: name for name in ids} if len(ids) == 2 else None
 
 
-def read_answer_models(folder: Path) -> dict[str, str]:
-    """Each answer's model by the answer's id, from the answer files of 2023 in a folder (or its `answer` folder).
+def read_answer_models(folder: Path) -> tuple[dict[str, str], dict[str, int]]:
+    """Each answer's model, and its length in characters, by the answer's id.
+
+    Args:
+        folder: of the answer files of 2023, or with them in `answer`.
 
     Raises:
         InputError: a file is not as FastChat writes it.
     """
     home = folder / "answer" if (folder / "answer").is_dir() else folder
-    files = sorted(home.glob("answer_*.jsonl*"))
-    return {row.text("answer_id"): row.text("model_id").partition(":")[0] for file in files for row in read_rows(file)}
+    rows = [row for file in sorted(home.glob("answer_*.jsonl*")) for row in read_rows(file)]
+    models = {row.text("answer_id"): row.text("model_id").partition(":")[0] for row in rows}
+    return models, {row.text("answer_id"): len(row.text("text")) for row in rows}
 
 
 def grade_rows(grades: Iterable[Grade], prompts: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
