@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from common import evolute, table, verdict
-
 from evolute.pipeline.stored import sum_up_stored
 
 TURNS = 7
