@@ -103,8 +103,9 @@ def sorted_bars(
     rows = sorted((part for part in parts if part.measure.value is not None), key=lambda part: -_value(part.measure))
     told = ", ".join(f"{part.name} {_value(part.measure):.1f}" for part in rows)
     drawing = Drawing(name, title, f"{title}: {told}", WIDTH, _ROW * len(rows) + 22)
-    reach = [_value(part.measure) for part in rows] + [part.measure.high or 0.0 for part in rows]
-    most = max([*reach, overall.value or 0.0, *published.values(), 1e-9])
+    values = [_value(part.measure) for part in rows] + [overall.value or 0.0, *published.values(), 1e-9]
+    widest = max([part.measure.high or 0.0 for part in rows] + [0.0])
+    most = max(*values, min(widest, 1.5 * max(values)))  # an interval of two items would press the bars together
     left, room = 4.0, WIDTH - 12.0
     for place, part in enumerate(rows):
         y, measure = 20 + _ROW * place, part.measure
@@ -113,7 +114,8 @@ def sorted_bars(
         drawing.text(WIDTH, y + 10, f"{_value(measure):.1f}", size=SMALL, anchor="end", bold=True)
         drawing.bar(left, y + 14, room * _value(measure) / most, 8, "accent", opacity="soft")
         if measure.low is not None and measure.high is not None:
-            drawing.line([(left + room * max(0.0, end) / most, y + 18) for end in (measure.low, measure.high)], "ink")
+            ends = [left + room * min(max(0.0, end), most) / most for end in (measure.low, measure.high)]
+            drawing.line([(end, y + 18) for end in ends], "ink")
         if part.name in published:
             at = (left + room * published[part.name] / most, y + 18)
             drawing.marker(at, "ring", "seed", size=3.5, tip=f"published: {published[part.name]:g}")
