@@ -85,3 +85,12 @@ def test_the_command(tmp_path, capsys):
         main(["compare", str(one), "--page", str(tmp_path / "page.html")])
     assert ended.value.code == 2
     assert "two folders or more, got 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("held", ["humaneval", "quick"])
+def test_a_folder_of_another_evaluation_is_told_in_a_sentence(tmp_path, capsys, held):
+    (tmp_path / "evaluation.yaml").write_text(f"benchmark: {held}\nfield_of_its_own: 1\n")
+    asked = {"humaneval": ["quick"], "quick": ["humaneval"]}[held]
+    with pytest.raises(SystemExit):
+        main(["evaluate", *asked, "--out", str(tmp_path)])
+    assert capsys.readouterr().err == f"evolute: {tmp_path} holds an evaluation on {held!r}: give another --out\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -31,7 +31,16 @@ def read_settings(kind: type[P], path: Path) -> P | None:
         raise InputError(f"{path}: cannot be read: {error}") from None
     if not isinstance(fields, dict):
         raise InputError(f"{path}: expected fields, got {type(fields).__name__}")
+    _check_benchmark(kind, fields, path)
     return validated(kind, fields, str(path))
+
+
+def _check_benchmark(kind: type[Part], fields: Mapping[str, Any], path: Path) -> None:
+    """Say in a sentence that a folder holds another kind of evaluation, rather than complain of each field."""
+    known = kind.model_fields.get("benchmark")
+    said = fields.get("benchmark", "")
+    if known is not None and said not in get_args(known.annotation):
+        raise InputError(f"{path.parent} holds an evaluation on {said!r}: give another --out")
 
 
 def validated(kind: type[P], fields: Mapping[str, Any], source: str) -> P:
