@@ -173,6 +173,19 @@ def test_a_models_identity_is_what_its_files_hold(tmp_path):
             find_model(str(wrong))
 
 
+def test_a_device_or_number_format_that_is_none_is_told(tmp_path):
+    pytest.importorskip("torch", reason="the extra `evaluate` is not installed")
+    from evolute.evaluate.choice.loading import LocalModel, open_model
+
+    model = LocalModel(tmp_path, "m")
+    with pytest.raises(InputError, match="--device must be one that torch knows"):
+        open_model(model, device="bogus")
+    with pytest.raises(InputError, match="got 'int3'"):
+        open_model(model, dtype="int3")
+    with pytest.raises(InputError, match="cannot be opened with transformers"):
+        open_model(model)
+
+
 @pytest.fixture(scope="module")
 def smollm2():
     """The embedded model's weights in transformers, opened once."""

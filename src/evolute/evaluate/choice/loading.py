@@ -105,6 +105,9 @@ def open_model(found: LocalModel, *, dtype: str = "auto", device: str | None = N
         dtype = "float32" if dtype == "auto" else dtype
     try:
         place = torch.device(device or (torch.accelerator.current_accelerator() or "cpu"))
+    except RuntimeError:
+        raise InputError(f"--device must be one that torch knows (cpu, cuda, mps, …), got {device!r}") from None
+    try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
         model = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=dtype).eval().to(place)
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, AssertionError) as error:
