@@ -50,7 +50,7 @@ class Item:
 
     Args:
         id: the question's own, the same for every model, so that two results can be paired; unique within a result.
-        score: in the scale of the result, or None where it is unscored.
+        score: in the scale of the result; None where it is unscored, or a ratio to nothing (see `is_scored`).
         groups: what it belongs to, by the name of the grouping: {"skill": "Math", "difficulty": "3"}.
         why: why it is unscored, with the judge's own words; hostile text, escape it where it is shown.
         cluster: items that are no independent draws share one (both turns of a dialogue); empty: the id.
@@ -63,6 +63,11 @@ class Item:
     why: str = ""
     cluster: str = ""
     weights: tuple[float, float] | None = None
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether it counts. One with points against an opponent's 0 does, though it has no ratio of its own."""
+        return self.score is not None or self.weights is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,14 @@ def test_ratios_of_sums_are_subtracted_and_not_their_means():
     assert found.measure.value == pytest.approx(100 * 9 / 12 - 100)
 
 
+def test_points_against_an_opponents_nothing_count_as_well():
+    ones, others = (
+        score([None, 100.0], weights=[(8.0, 0.0), (5.0, 5.0)]),
+        score([50.0, 100.0], weights=[(2.0, 4.0), (5.0, 5.0)]),
+    )
+    assert paired(ones, others).measure.value == pytest.approx(100 * 13 / 5 - 100 * 7 / 9)
+
+
 @pytest.mark.parametrize(("field", "here", "there"), [("metric", "acc", "acc_norm"), ("against", "gpt-4", "")])
 def test_what_is_not_alike_is_not_compared(field, here, there):
     found = paired(score([1.0], **{field: here}), score([1.0], **{field: there}))

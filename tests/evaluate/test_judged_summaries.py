@@ -38,6 +38,17 @@ def test_the_headline_is_the_ratio_of_the_sums_and_both_averages_are_named():
     assert Score.from_json(score.to_json()) == Score.from_json(Score.from_json(score.to_json()).to_json())
 
 
+def test_intervals_of_few_questions_stay_on_their_scale():
+    reviewed = summarise([review(1, 10, 1, skill="Math"), review(2, 1, 10, skill="Math")])
+    graded = summarise_grades([Grade("1", 1, "math", "m", "j", 1.0), Grade("2", 1, "math", "m", "j", 10.0)])
+    sides = (("win", "win"), ("loss", "loss"))
+    fought = summarise_duels([Duel(str(n), 1, "math", "m", "o", side, "j") for n, side in enumerate(sides)])
+    assert reviewed.measure.low == 0
+    assert (reviewed.also["mean score"].low, reviewed.also["mean score"].high) == (0, 10)
+    assert (graded.measure.low, graded.measure.high) == (0, 10)
+    assert (fought.measure.low, fought.measure.high) == (0, 100)
+
+
 def test_both_orders_of_a_question_are_one_item():
     score = summarise([review(1, 9, 5), review(1, 7, 9, first="o"), review(2, 5, 5)])
     assert score.n == 2

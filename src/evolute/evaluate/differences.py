@@ -42,8 +42,10 @@ def paired(one: Score, other: Score, seed: int = 0) -> Paired:
     """
     if (why := _unlike(one, other)) or not (pairs := _pairs(one, other)):
         return Paired(Measure(), 0, why=why or "no question that both have scored")
+    if any(not sum(weights[1] for weights in side) for side in _weights(pairs)):
+        return Paired(Measure(), len(pairs), why="an opponent has no points at all: there is no ratio")
     left = one.n + other.n - 2 * len(pairs)
-    if all(mine.weights and theirs.weights for mine, theirs in pairs):
+    if _weights(pairs):
         value, low, high = _ratios(pairs, seed)
     else:
         ours, theirs_ = [_score(mine) for mine, _ in pairs], [_score(theirs) for _, theirs in pairs]
@@ -63,12 +65,18 @@ def _unlike(one: Score, other: Score) -> str:
 
 
 def _pairs(one: Score, other: Score) -> list[tuple[Item, Item]]:
-    theirs = {item.id: item for item in other.items if item.score is not None}
-    return [(item, theirs[item.id]) for item in one.items if item.score is not None and item.id in theirs]
+    theirs = {item.id: item for item in other.items if item.is_scored}
+    return [(item, theirs[item.id]) for item in one.items if item.is_scored and item.id in theirs]
 
 
 def _score(item: Item) -> float:
     return item.score if item.score is not None else math.nan
+
+
+def _weights(pairs: Sequence[tuple[Item, Item]]) -> list[list[tuple[float, float]]]:
+    """The points of both results, where all items have them; else nothing."""
+    sides = [[item.weights for item in side if item.weights is not None] for side in zip(*pairs, strict=True)]
+    return sides if all(len(side) == len(pairs) for side in sides) else []
 
 
 def _clusters(pairs: Sequence[tuple[Item, Item]]) -> list[str]:
@@ -86,6 +94,7 @@ def _ratios(pairs: Sequence[tuple[Item, Item]], seed: int) -> tuple[float, float
     drawn = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), RESAMPLES) @ sums
 
     drawn = np.vstack([sums.sum(axis=0), drawn])
-    found = 100 * (drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3])
-    low, high = np.quantile(found[1:], (0.025, 0.975))
+    with np.errstate(divide="ignore", invalid="ignore"):  # a resample may hold nothing but an opponent's zeros
+        found = 100 * (drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3])
+    low, high = np.quantile(found[1:][np.isfinite(found[1:])], (0.025, 0.975))
     return float(found[0]), float(low), float(high)

@@ -102,7 +102,7 @@ def ratio_interval(above: Sequence[float], below: Sequence[float], seed: int = 0
     """The interval of sum(above) / sum(below), and what it is called; none of a single item.
 
     From `FEW` items on the bootstrap; below it the linearised ratio with t (Cochran 1977, Sampling Techniques,
-    section 6.3): residuals a - r b over the mean of b.
+    section 6.3): residuals a - r b over the mean of b. The ratio is of points, and so never below 0.
     """
     n = len(above)
     if n < 2:
@@ -112,7 +112,7 @@ def ratio_interval(above: Sequence[float], below: Sequence[float], seed: int = 0
     ratio, scale = math.fsum(above) / math.fsum(below), math.fsum(below) / n
     squares = math.fsum((a - ratio * b) ** 2 for a, b in zip(above, below, strict=True))
     half = student(n - 1) * math.sqrt(squares / (n - 1) / n) / scale
-    return (ratio - half, ratio + half), "linearised ratio, t"
+    return (max(0.0, ratio - half), ratio + half), "linearised ratio, t"
 
 
 def mean(values: Sequence[float], clusters: Sequence[Hashable] | None = None) -> Mean:

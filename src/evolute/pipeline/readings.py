@@ -32,7 +32,7 @@ def readings_of(folder: Path, score: Score) -> list[Reading]:
     others = _answers(folder / ANSWERS[OPPONENT])
     judged = _judged(folder, {row["instruction"]: question for question, row in asked.items()})
     margins = sorted(
-        ((_margin(item, score.scale), item) for item in score.items if item.score is not None), key=lambda one: one[0]
+        ((_margin(item, score.scale), item) for item in score.items if item.is_scored), key=lambda one: one[0]
     )
     chosen = [pair for pair in margins[:MOST] if pair[0] < 0] + [pair for pair in margins[-MOST:] if pair[0] > 0]
     readings = []

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
 
-from evolute.scores import COVERAGE, Outcome
+from evolute.evaluate.statistics import mean
+from evolute.scores import COVERAGE, Measure, Outcome
 
 
 def covered(scored: int, of: int) -> bool:
@@ -16,6 +17,17 @@ def covered(scored: int, of: int) -> bool:
 def won(ours: float, theirs: float) -> float:
     """1 for a win, 0.5 for a tie, 0 for a loss."""
     return 0.5 if ours == theirs else float(ours > theirs)
+
+
+def averaged(values: Sequence[float], most: float, clusters: Sequence[Hashable] | None = None) -> Measure:
+    """A mean on a scale from 0 to `most`, with its t interval, which of few values would leave the scale."""
+    if not values:
+        return Measure()
+    found = mean(values, clusters)
+    if found.low is None or found.high is None:
+        return Measure(found.value)
+    how = "t" if clusters is None else "clustered by question, t"
+    return Measure(found.value, max(0.0, found.low), min(most, found.high), how)
 
 
 def outcome_of(values: Iterable[float]) -> Outcome:

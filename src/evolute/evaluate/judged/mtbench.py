@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from evolute.errors import InputError
 from evolute.evaluate.judged.biases import consistency, first_bias, told
-from evolute.evaluate.judged.gathering import covered, outcome_of, unscored_note
-from evolute.evaluate.statistics import Mean, mean, wilson
+from evolute.evaluate.judged.gathering import averaged, covered, outcome_of, unscored_note
+from evolute.evaluate.statistics import wilson
 from evolute.scores import Item, Measure, Part, Score
 
 Side = Literal["win", "tie", "loss"]
@@ -161,7 +161,7 @@ def summarise_duels(
         model=model,
         metric="adjusted win rate",
         scale="%",
-        measure=_points(scored) if enough else Measure(),
+        measure=_points(scored, duelled=True) if enough else Measure(),
         n=len(scored),
         unscored=unscored,
         against=opponent,
@@ -205,11 +205,9 @@ def _check_once(keys: Iterable[Hashable]) -> None:
         seen.add(key)
 
 
-def _points(scored: Sequence[Item]) -> Measure:
-    if not scored:
-        return Measure()
-    found: Mean = mean([item.score or 0.0 for item in scored], [item.cluster for item in scored])
-    return Measure(found.value, found.low, found.high, "clustered by question, t" if found.low is not None else "")
+def _points(scored: Sequence[Item], duelled: bool = False) -> Measure:
+    clusters = [item.cluster for item in scored]
+    return averaged([item.score or 0.0 for item in scored], 100 if duelled else 10, clusters)
 
 
 def _parts(items: Sequence[Item], duelled: bool = False) -> list[Part]:
@@ -221,5 +219,5 @@ def _parts(items: Sequence[Item], duelled: bool = False) -> list[Part]:
     for (by, name), group in sorted(groups.items(), key=lambda entry: entry[0][0]):
         scored = [item for item in group if item.score is not None]
         outcome = outcome_of((item.score or 0.0) / 100 for item in scored) if duelled else None
-        parts.append(Part(by, name, _points(scored), len(scored), len(group) - len(scored), outcome))
+        parts.append(Part(by, name, _points(scored, duelled), len(scored), len(group) - len(scored), outcome))
     return parts

@@ -9,8 +9,8 @@ from typing import Any
 
 from evolute.errors import InputError
 from evolute.evaluate.judged.biases import consistency, first_bias, length_bias, length_correlation, told
-from evolute.evaluate.judged.gathering import covered, outcome_of, unscored_note, won
-from evolute.evaluate.statistics import bootstrap_macro, mean, ratio_interval, wilson
+from evolute.evaluate.judged.gathering import averaged, covered, outcome_of, unscored_note, won
+from evolute.evaluate.statistics import bootstrap_macro, ratio_interval, wilson
 from evolute.scores import Item, Measure, Outcome, Part, Score
 
 BAND = "difficulty band"
@@ -185,15 +185,10 @@ def _also(items: Sequence[Item], scored: Sequence[Item], seed: int) -> dict[str,
         if (macro := _macro(scored, by, seed)) is not None:
             also[f"macro average over {by}"] = macro
     return also | {
-        "mean score": _mean(ours),
-        "mean score of the opponent": _mean(theirs),
+        "mean score": averaged(ours, 10),
+        "mean score of the opponent": averaged(theirs, 10),
         "win rate, ties as halves (%)": Measure(100 * share, 100 * low, 100 * high, "Wilson"),
     }
-
-
-def _mean(values: Sequence[float]) -> Measure:
-    found = mean(values)
-    return Measure(found.value, found.low, found.high, "t" if found.low is not None else "")
 
 
 def _macro(scored: Sequence[Item], by: str, seed: int) -> Measure | None:
