@@ -16,6 +16,7 @@ from evolute.pipeline.choices import evaluate_choices
 from evolute.pipeline.comparing import Comparison, compare
 from evolute.pipeline.evaluating import evaluate_code
 from evolute.pipeline.evolving import evolve, resolve_recipe
+from evolute.pipeline.judged import evaluate_judged
 from evolute.pipeline.merging import Merged, merge
 from evolute.pipeline.planning import plan
 from evolute.pipeline.publishing import preferences, publish_folder
@@ -49,6 +50,7 @@ __all__ = [
     "dataset",
     "evaluate_choices",
     "evaluate_code",
+    "evaluate_judged",
     "evolve",
     "export",
     "merge",
