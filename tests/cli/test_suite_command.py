@@ -94,6 +94,7 @@ async def test_a_bound_holds_for_all_benchmarks_together(evaluated):
     ("options", "told"),
     [
         (("--suite", "quack"), "no suite and no benchmark 'quack': there are the suites quick, wizardlm, code"),
+        (("--judge-model", "judge", "--against", "typo.jsonl"), "--against typo.jsonl: there is no such file"),
         ((), "who judges quick? Give --judge-model NAME"),
         (("--judge-model", "judge"), "quick: answers are set against others': give --against MODEL or FILE"),
     ],
@@ -102,6 +103,28 @@ async def test_what_is_missing_is_said_before_anything_is_paid_for(evaluated, op
     shown, calls = await evaluated(*options, status=2)
     assert told in shown.err
     assert calls == 0
+
+
+async def test_answers_to_one_benchmark_are_not_set_against_anothers_questions(evaluated, tmp_path):
+    answers = tmp_path / "theirs.jsonl"
+    answers.write_text('{"question_id": "1", "text": "them"}\n')
+    flags = ("--judge-model", "judge", "--against", str(answers))
+    shown, calls = await evaluated("--suite", "quick", "vicuna", *flags, status=2)
+    assert "a file answers the questions of one benchmark, and quick, vicuna would be set against it" in shown.err
+    assert calls == 0
+
+
+async def test_another_suites_folder_is_an_opponent(evaluated, tmp_path):
+    await evaluated(*AGAINST, folder="one")
+    shown, calls = await evaluated("--judge-model", "judge", "--against", str(tmp_path / "one"), folder="two")
+    assert calls == 6 + 12  # the model's answers, which the other folder cannot lend, and the verdicts
+    assert "quick (ratio of summed scores)" in shown.out
+
+
+async def test_a_file_is_no_folder(evaluated, tmp_path):
+    (tmp_path / "file").write_text("")
+    shown, _ = await evaluated("--suite", "humaneval", folder="file", status=2)
+    assert "give a folder, or a place for one" in shown.err
 
 
 async def test_scripts_get_the_numbers(evaluated):

@@ -64,6 +64,29 @@ def test_what_is_not_alike_is_not_compared(field, here, there):
     assert found.told == f"not comparable: {field} is {here!r} here and {there or 'none'!r} there"
 
 
+@pytest.mark.parametrize(
+    ("here", "there", "told"),
+    [
+        ({"order": "both"}, {"order": "alternate"}, "they differ in order"),
+        ({"questions": {"sha256": "a", "n": 1}}, {"questions": {"sha256": "b", "n": 1}}, "they differ in questions"),
+        (
+            {"judge_prompts": {"x": {"hash": "1"}}},
+            {"judge_prompts": {"x": {"hash": "2"}}},
+            "they differ in judge prompts",
+        ),
+        ({"shots": 5}, {"shots": 0}, "they differ in shots"),
+    ],
+)
+def test_what_was_run_otherwise_is_not_compared(here, there, told):
+    assert paired(score([1.0], ran=here), score([1.0], ran=there)).told == f"not comparable: {told}"
+
+
+def test_a_smaller_limit_is_still_comparable():
+    here = {"questions": {"sha256": "a", "n": 1}, "judge_prompts": {"x": {"hash": "1"}}}
+    there = {"questions": {"sha256": "a", "n": 9}, "judge_prompts": {"x": {"hash": "1"}, "y": {"hash": "2"}}}
+    assert paired(score([1.0], ran=here), score([2.0], ran=there)).measure.value == -1
+
+
 def test_of_a_single_question_there_is_no_interval():
     found = paired(score([100.0]), score([0.0]))
     assert (found.measure.value, found.measure.low, found.told) == (100, None, "cannot be told apart")

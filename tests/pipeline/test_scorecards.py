@@ -13,8 +13,9 @@ from evolute.scores import Item, Measure, Score
 
 def score(benchmark, values):
     items = tuple(Item(str(place), value) for place, value in enumerate(values))
+    metric = "pass@1" if benchmark == "humaneval" else "acc"
     return Score(
-        benchmark, "m", "acc", "%", Measure(sum(values) / len(values), 0.0, 100.0, "t"), len(values), items=items
+        benchmark, "m", metric, "%", Measure(sum(values) / len(values), 0.0, 100.0, "t"), len(values), items=items
     )
 
 
@@ -43,6 +44,38 @@ def test_each_two_are_compared_where_both_have_a_score(tmp_path):
     assert (difference.benchmark, difference.measure.value, difference.told) == ("mmlu", 100, "one is better")
 
 
+def test_a_suites_opponent_is_not_taken_for_its_model(tmp_path):
+    suite = written(tmp_path / "suite", score("mmlu", [80.0]), score("humaneval", [80.0]))
+    written(suite / "against", score("mmlu", [20.0]), score("humaneval", [20.0]))
+    assert [one.measure.value for one in read_scores(suite).values()] == [80, 80]
+
+
+def test_two_results_of_one_benchmark_are_refused(tmp_path):
+    for place in ("a", "b"):
+        written(tmp_path / place, score("mmlu", [1.0]))
+    with pytest.raises(InputError, match="two results of mmlu in it"):
+        read_scores(tmp_path)
+
+
+def test_sums_of_stored_judgments_are_named_as_such(tmp_path):
+    (tmp_path / "results.json").write_text('{"scores": {"a": {}, "b": {}}}')
+    with pytest.raises(InputError, match="sums of 2 models' stored judgments"):
+        read_scores(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({"metric": "mean score"}, True),
+        ({"metric": "adjusted win rate", "against": "base"}, False),
+    ],
+)
+def test_published_numbers_stand_only_beside_what_they_measure(fields, shown):
+    given = {"benchmark": "mt-bench", "model": "m", "scale": "points", "measure": Measure(7.0), "n": 1} | fields
+    card = scorecard("t", {"m": {"mt-bench": Score(**given)}})
+    assert bool(card.reference_models) is shown
+
+
 def test_folders_of_one_name_are_told_apart(tmp_path):
     for place in ("a", "b"):
         written(tmp_path / place / "eval", score("mmlu", [1.0]))
@@ -57,11 +90,12 @@ def test_what_is_no_result_is_named(tmp_path, text):
         read_scores(tmp_path)
 
 
-def test_wins_and_losses_are_the_largest_first():
-    readings = [Reading("b", str(value), value, "q", "a") for value in (10.0, -5.0, 90.0, 0.0, -70.0)]
-    card = scorecard("t", {"m": {"b": score("b", [1.0])}}, readings=readings)
-    assert [one.id for one in card.wins] == ["90.0", "10.0"]
-    assert [one.id for one in card.losses] == ["-70.0", "-5.0"]
+def test_wins_and_losses_stay_with_their_benchmark():
+    """Scales differ: by size alone, one benchmark's would crowd out all others'."""
+    readings = [Reading(name, str(value), value, "q", "a") for name in ("x", "y") for value in (-5.0, 0.0, 9.0)]
+    card = scorecard("t", {"m": {"x": score("x", [1.0])}}, readings=readings)
+    assert [one.benchmark for one in card.wins] == ["x", "y"]
+    assert [one.score for one in card.losses] == [-5, -5]
 
 
 def test_published_numbers_stand_by_but_are_no_side():

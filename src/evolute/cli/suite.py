@@ -23,15 +23,23 @@ from evolute.pipeline.evaluating import evaluate_code
 from evolute.pipeline.judged import evaluate_judged
 from evolute.pipeline.judgement import BASELINE
 from evolute.pipeline.scorecards import read_scores
-from evolute.pipeline.suites import CHOICES, JUDGED, Ended, Part, benchmarks_of, data_of, run_suite
+from evolute.pipeline.suites import (
+    AGAINST,
+    CHOICES,
+    JUDGED,
+    PAIRED,
+    Ended,
+    Part,
+    benchmarks_of,
+    data_of,
+    run_suite,
+)
 from evolute.recipe import ModelSpec
 
 _SUITE = Group("What is evaluated", sort_key=0)
 _MODEL = Group("Where the model is", sort_key=1)
 _AGAINST = Group("What it is set against, and who judges", sort_key=2)
 _BOUNDS = Group("Bounds and results", sort_key=3)
-_ALONE = ("mt-bench", "alpaca-eval")
-"""Judged benchmarks that need no --against: each answer is graded, or the data bring the opponent's."""
 _SHORTEST = 3
 """Letters of the embedded model's name that will do."""
 
@@ -70,7 +78,7 @@ class Asked:
     ] = None
     against: Annotated[
         str | None,
-        Parameter(group=_AGAINST, help="A model, or a file of answers. A model is scored where nobody judges, too."),
+        Parameter(group=_AGAINST, help="A model; a file of answers to one benchmark; or the folder of a suite."),
     ] = None
     against_base_url: Annotated[
         str | None, Parameter(group=_AGAINST, help="Where that model is. Default: where the model is.")
@@ -126,11 +134,14 @@ def evaluate_model(
     wanted = benchmarks_of(asked.suite or ["quick"])
     _check(wanted, asked)
     sides = [_Side(model, asked.base_url, asked.api, asked, 0)]
-    if asked.against is not None and asked.against != BASELINE and not Path(asked.against).is_file():
+    if asked.against is not None and _is_model(asked.against):
         sides.append(_Side(asked.against, asked.against_base_url or asked.base_url, asked.api, asked, 1))
     parts = [part for name in wanted for part in _parts(name, sides, asked, out_)]
     bounds = Limits(asked.max_cost, asked.max_calls, asked.max_tokens, asked.max_minutes)
-    out_.mkdir(parents=True, exist_ok=True)
+    try:
+        out_.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out_}: {error.strerror}: give a folder, or a place for one") from None
     suite = run_suite(f"{model}: {', '.join(asked.suite or ['quick'])}", parts, out_, bounds, say)
     if json:
         sides_ = {side.label: side.scores for side in suite.card.sides}
@@ -151,8 +162,18 @@ def _check(wanted: Sequence[str], asked: Asked) -> None:
     judged = [name for name in wanted if name in JUDGED]
     if judged and not asked.judge_model:
         raise InputError(f"who judges {', '.join(judged)}? Give --judge-model NAME (and --judge-base-url URL)")
-    if asked.against is None and (lacking := [name for name in judged if name not in _ALONE]):
-        raise InputError(f"{', '.join(lacking)}: answers are set against others': give --against MODEL or FILE")
+    paired = [name for name in wanted if name in PAIRED]
+    if asked.against is None and paired:
+        raise InputError(f"{', '.join(paired)}: answers are set against others': give --against MODEL or FILE")
+    if asked.against is None or _is_model(asked.against):
+        return
+    if Path(asked.against).is_file() and len(paired) != 1:
+        raise InputError(
+            f"--against {asked.against}: a file answers the questions of one benchmark, and "
+            f"{', '.join(paired) or 'none of these'} would be set against it: give a model, or the folder of a suite"
+        )
+    for name in paired:
+        _opponent(name, asked)
 
 
 @dataclass(frozen=True)
@@ -174,6 +195,11 @@ class _Side:
         return self.asked.concurrency
 
     @property
+    def temperature(self) -> float | None:
+        given = self.asked.against_temperature if self.place else None
+        return self.asked.temperature if given is None else given
+
+    @property
     def is_local(self) -> bool:
         """Whether its files are here: a folder, a `.gguf` file, or the embedded model's."""
         embedded = len(self.model) >= _SHORTEST and EMBEDDED.startswith(self.model)
@@ -190,29 +216,34 @@ class _Side:
 
 
 def _parts(benchmark: str, sides: Sequence[_Side], asked: Asked, folder: Path) -> list[Part]:
-    """The benchmark for the model; where no judge sets the two against each other, for the opponent as well."""
-    if benchmark in JUDGED:
-        return [Part(benchmark, sides[0].model, folder / benchmark, _judged(benchmark, sides[0], asked, folder))]
-    make = _chosen if benchmark in CHOICES else _coded
+    """The benchmark for the model; where its protocol sets it against no opponent, for the opponent as well."""
+    if benchmark in PAIRED:
+        sides = sides[:1]
+    make = _judged if benchmark in JUDGED else _chosen if benchmark in CHOICES else _coded
     found = []
     for side in sides if len({side.model for side in sides}) == len(sides) else sides[:1]:
-        place = folder / (f"{benchmark}-against" if side.place else benchmark)
+        place = folder / AGAINST / benchmark if side.place else folder / benchmark
         found.append(Part(benchmark, side.model, place, make(benchmark, side, asked, place)))
     return found
 
 
 def _judged(benchmark: Any, side: _Side, asked: Asked, folder: Path) -> Callable[[Limits], Ended]:  # noqa: ANN401
+    judge_base_url = asked.judge_base_url
+    if side.place and asked.against_base_url:  # the judge is where the model is, and not where its opponent is
+        judge_base_url = judge_base_url or asked.base_url
+
     def run(limits: Limits) -> Ended:
+        opponent = _opponent(benchmark, asked)
         flags = Live(
             base_url=side.base_url, model=side.model, api=side.api, api_key_env=asked.api_key_env,
-            concurrency=asked.concurrency, limit=asked.limit, against=_opponent(benchmark, asked),
-            against_base_url=asked.against_base_url, against_temperature=asked.against_temperature,
-            judge_model=asked.judge_model, judge_base_url=asked.judge_base_url, judge_api=asked.judge_api,
-            judge_key_env=asked.judge_key_env, answer_tokens=asked.answer_tokens, temperature=asked.temperature,
-            run_seed=asked.run_seed,
+            concurrency=asked.concurrency, limit=asked.limit, against=opponent,
+            against_base_url=asked.against_base_url if opponent == asked.against else None,
+            against_temperature=asked.against_temperature, judge_model=asked.judge_model,
+            judge_base_url=judge_base_url, judge_api=asked.judge_api, judge_key_env=asked.judge_key_env,
+            answer_tokens=asked.answer_tokens, temperature=side.temperature, run_seed=asked.run_seed,
         )  # fmt: skip
         judged = evaluate_judged(
-            benchmark, data=data_of(benchmark, asked.data), out=folder / benchmark,
+            benchmark, data=data_of(benchmark, asked.data), out=folder,
             settings=side.settings | settings_of(flags), limits=limits, watch=tick_on(sys.stderr), say=say,
         )  # fmt: skip
         return Ended(judged.score, judged.stopped, judged.cost)
@@ -220,10 +251,31 @@ def _judged(benchmark: Any, side: _Side, asked: Asked, folder: Path) -> Callable
     return run
 
 
+def _is_model(against: str) -> bool:
+    """Whether the opponent is a model, rather than answers that are there.
+
+    Raises:
+        InputError: it is named like a file that is not there.
+    """
+    if Path(against).exists():
+        return False
+    if against.endswith((".json", ".jsonl", ".gz")):
+        raise InputError(f"--against {against}: there is no such file")
+    return True
+
+
 def _opponent(benchmark: str, asked: Asked) -> str | None:
-    if asked.against is None and benchmark == "alpaca-eval":
-        return BASELINE
-    return asked.against
+    """Whose answers a judged benchmark sets the model's against: a model, a file, or its own references."""
+    if benchmark not in PAIRED:
+        return BASELINE if benchmark == "alpaca-eval" else None
+    if asked.against is None or not Path(asked.against).is_dir():
+        return asked.against
+    answers = Path(asked.against) / benchmark / "answers.jsonl"
+    if not answers.is_file():
+        raise InputError(
+            f"--against {asked.against}: no {benchmark}/answers.jsonl in it; the folder of a suite has one"
+        )
+    return str(answers)
 
 
 def _chosen(benchmark: Any, side: _Side, asked: Asked, folder: Path) -> Callable[[Limits], Ended]:  # noqa: ANN401

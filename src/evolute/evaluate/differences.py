@@ -61,7 +61,20 @@ def _unlike(one: Score, other: Score) -> str:
         mine, theirs = getattr(one, what), getattr(other, what)
         if mine != theirs:
             return f"not comparable: {what} is {mine or 'none'!r} here and {theirs or 'none'!r} there"
+    for what in ("questions", "judge_prompts", "order", "reading", "shots"):
+        if what in one.ran and what in other.ran and not _alike(one.ran[what], other.ran[what]):
+            return f"not comparable: they differ in {what.replace('_', ' ')}"
     return ""
+
+
+def _alike(mine: object, theirs: object) -> bool:
+    """Whether what was run is the same; of what has a hash, the hash alone, and of several what both have used."""
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        for name in ("sha256", "hash"):
+            if name in mine and name in theirs:
+                return bool(mine[name] == theirs[name])
+        return all(_alike(mine[name], theirs[name]) for name in mine.keys() & theirs.keys())
+    return mine == theirs
 
 
 def _pairs(one: Score, other: Score) -> list[tuple[Item, Item]]:

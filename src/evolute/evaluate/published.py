@@ -23,9 +23,19 @@ class Published:
     source: str = README
 
 
-def published(benchmark: str) -> Sequence[Published]:
-    """The published rows of a benchmark, in no order; empty where there are none."""
-    return _ROWS.get(benchmark, ())
+def published(benchmark: str, metric: str, against: str = "") -> Sequence[Published]:
+    """The published rows of a benchmark, in no order; empty where there are none that measure the same.
+
+    Args:
+        benchmark: its name on the command line.
+        metric: of the score beside which they are to stand.
+        against: its opponent: the ratios on the test set are of ChatGPT's score, and AlpacaEval's first win rates
+            against text_davinci_003.
+    """
+    if metric != _METRICS.get(benchmark):
+        return ()
+    opponents = _OPPONENTS.get(benchmark, ("",))
+    return _ROWS[benchmark] if any(name in against.lower() for name in opponents) else ()
 
 
 def _rows(rows: Mapping[str, float], source: str = README) -> tuple[Published, ...]:
@@ -70,6 +80,14 @@ _ROWS: Mapping[str, Sequence[Published]] = {
     benchmark: _rows({model: values[place] for model, values in _FOUNDATION.items()})
     for place, benchmark in enumerate(("mmlu", "arc-challenge", "truthfulqa", "hellaswag"))
 }
+
+_METRICS = {
+    "mt-bench": "mean score", "alpaca-eval": "win rate", "wizardlm": "ratio of summed scores", "humaneval": "pass@1",
+    "mmlu": "acc", "arc-challenge": "acc_norm", "truthfulqa": "mc2", "hellaswag": "acc_norm",
+}  # fmt: skip
+"""What the rows are numbers of."""
+_OPPONENTS = {"wizardlm": ("chatgpt", "gpt-3.5", "gpt35"), "alpaca-eval": ("davinci",)}
+"""Parts of the names that the opponent of the rows goes by."""
 
 WIZARDLM_30B_BY_SKILL: Mapping[str, int] = {
     "Toxicity": 136, "Academic Writing": 113, "Chemistry": 108, "Ethics": 108, "Music": 107, "Sport": 107,

@@ -12,7 +12,7 @@ from evolute.pipeline.judged import ANSWERS, MODEL, OPPONENT
 from evolute.report.scorecard import Reading
 from evolute.scores import Item, Score
 
-MOST = 5
+MOST = 4
 """Wins and losses of a benchmark, each at most."""
 _VERDICTS = ("judgments.jsonl", "annotations.json")
 _WORDS = ("text", "judgment", "g1_judgment", "g2_judgment", "raw_completion")
@@ -41,7 +41,7 @@ def readings_of(folder: Path, score: Score) -> list[Reading]:
         if (row := asked.get(question)) is not None:
             readings.append(
                 Reading(
-                    score.benchmark, item.id, margin, row["instruction"], _turn(row, turn),
+                    score.benchmark, item.id, margin, _question(row, turn), _turn(row, turn),
                     _turn(others.get(question), turn), judged.get((question, turn), []), item.groups,
                 )
             )  # fmt: skip
@@ -65,6 +65,11 @@ def _answers(path: Path) -> dict[str, Mapping[str, Any]]:
     if not path.is_file():
         return {}
     return {str(row["question_id"]): row for row in map(orjson.loads, path.read_bytes().splitlines())}
+
+
+def _question(row: Mapping[str, Any], turn: int) -> str:
+    """What was asked in a turn; of a later one, with what was asked before."""
+    return "\n\n".join(row.get("questions", [row["instruction"]])[:turn])
 
 
 def _turn(row: Mapping[str, Any] | None, turn: int) -> str:

@@ -16,8 +16,6 @@ from evolute.report.scorecard import Difference, Reading, Reference, Scorecard, 
 from evolute.scores import Score
 
 PAGE = "evaluation.html"
-READINGS = 5
-"""Wins and losses of each benchmark that are shown, at most."""
 
 
 def holds_scores(folder: Path) -> bool:
@@ -31,7 +29,12 @@ def read_scores(folder: Path) -> dict[str, Score]:
     Raises:
         InputError: there is none, or one cannot be read.
     """
-    scores = {score.benchmark: score for score in map(_read, _result_files(folder))}
+    scores: dict[str, Score] = {}
+    for file in _result_files(folder):
+        score = _read(file)
+        if score.benchmark in scores:
+            raise InputError(f"{folder}: two results of {score.benchmark} in it: give the folder of one evaluation")
+        scores[score.benchmark] = score
     if not scores:
         raise InputError(f"{folder}: no results here: give the --out folder of an evaluation that has ended")
     return scores
@@ -43,23 +46,25 @@ def scorecard(
 ) -> Scorecard:  # fmt: skip
     """Everything the page shows of some models' scores, by label and benchmark; differences are of each two."""
     benchmarks = dict.fromkeys(name for scores in sides.values() for name in scores)
-    wins = sorted((one for one in readings if one.score > 0), key=lambda one: -one.score)
-    losses = sorted((one for one in readings if one.score < 0), key=lambda one: one.score)
+    references = {name: rows for name in benchmarks if (rows := _published(name, sides))}
     return Scorecard(
         title=title,
         version=__version__,
         sides=[Side(label, scores) for label, scores in sides.items()],
-        references={
-            name: [Reference(row.model, row.value, row.source) for row in published(name)]
-            for name in benchmarks
-            if published(name)
-        },
-        published_groups={"wizardlm": ("skill", WIZARDLM_30B_BY_SKILL)},
+        references=references,
+        published_groups={"wizardlm": ("skill", WIZARDLM_30B_BY_SKILL)} if "wizardlm" in references else {},
         differences=list(differences(sides)),
-        wins=wins[:READINGS],
-        losses=losses[:READINGS],
+        wins=[one for one in readings if one.score > 0],
+        losses=[one for one in readings if one.score < 0],
         left_out=left_out or {},
     )
+
+
+def _published(benchmark: str, sides: Mapping[str, Mapping[str, Score]]) -> list[Reference]:
+    """The published rows, if they measure what each side's score does."""
+    held = [scores[benchmark] for scores in sides.values() if benchmark in scores]
+    rows = [list(published(benchmark, score.metric, score.against)) for score in held]
+    return [Reference(row.model, row.value, row.source) for row in rows[0]] if all(rows) else []
 
 
 def differences(sides: Mapping[str, Mapping[str, Score]]) -> Iterator[Difference]:
@@ -104,6 +109,11 @@ def _result_files(folder: Path) -> Iterator[Path]:
 
 def _read(file: Path) -> Score:
     try:
-        return Score.from_json(json.loads(file.read_bytes())["score"])
+        said = json.loads(file.read_bytes())
+        if "scores" in said:
+            raise InputError(
+                f"{file}: sums of {len(said['scores'])} models' stored judgments, and no evaluation of one model"
+            )
+        return Score.from_json(said["score"])
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise InputError(f"{file}: no results of this version of Evolute ({error}): evaluate again") from None

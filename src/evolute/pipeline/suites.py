@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from time import monotonic
 
 from evolute.errors import EvoluteError, InputError
 from evolute.evolve.budget import Limits
@@ -24,10 +25,16 @@ SUITES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Benchmarks by the name of their suite: what needs no data of yours; what the WizardLM README reports; code."""
 
-JUDGED = ("quick", "vicuna", "wizardlm", "mt-bench", "alpaca-eval")
+PAIRED = ("quick", "vicuna", "wizardlm")
+"""Judged benchmarks whose protocol sets the model's answers against an opponent's."""
+GRADED = ("mt-bench", "alpaca-eval")
+"""Judged benchmarks that need no opponent: each answer is graded, or set against the benchmark's own reference."""
+JUDGED = (*PAIRED, *GRADED)
 CHOICES = ("mmlu", "arc-challenge", "truthfulqa", "hellaswag", "gsm8k")
 CODE = ("humaneval", "humaneval-plus", "mbpp", "mbpp-plus")
 BENCHMARKS = (*JUDGED, *CHOICES, *CODE)
+AGAINST = "against"
+"""The folder, in a suite's, with the opponent's evaluations on benchmarks that need no opponent."""
 FOLDERS = {
     "vicuna": "vicuna", "wizardlm": "wizardlm", "mt-bench": "mt_bench", "alpaca-eval": "alpaca_eval", "mmlu": "mmlu",
     "arc-challenge": "arc_challenge", "truthfulqa": "truthfulqa", "hellaswag": "hellaswag", "gsm8k": "gsm8k",
@@ -109,7 +116,8 @@ def run_suite(
     """Run the parts in order, and write `evaluation.html` into `out`.
 
     A part that cannot be run is left out, with its reason on the page, and the others go on; a bound that is reached,
-    or the user, ends it all. The bounds hold for the parts together.
+    or the user, ends it all. The bounds hold for the parts together. Where cost is bounded, a part that fails ends it
+    all, too: what it has cost is not known.
 
     Raises:
         InputError: the page cannot be written.
@@ -123,6 +131,10 @@ def run_suite(
             ended = part.run(left) if isinstance(left, Limits) else Ended(None, left)
         except EvoluteError as error:
             done.left_out[_name(part, parts)] = str(error)
+            if limits.cost is not None:
+                done.stopped = f"{part.benchmark} failed, and --max-cost cannot be held without knowing what it cost"
+                break
+            spent.add(part.folder, None)
             continue
         spent.add(part.folder, ended.cost)
         if ended.score is not None:
@@ -151,6 +163,12 @@ class _Spent:
     calls: int = 0
     tokens: int = 0
     cost: float = 0.0
+    began: float = field(default_factory=monotonic)
+
+    @property
+    def minutes(self) -> float:
+        """Since the suite began; of this session alone."""
+        return (monotonic() - self.began) / 60
 
     def add(self, folder: Path, cost: float | None) -> None:
         self.cost += cost or 0.0
@@ -164,9 +182,9 @@ class _Spent:
         """What is left of the bounds; or which one is used up."""
         left = {
             name: getattr(limits, name) - getattr(self, name)
-            for name in ("cost", "calls", "tokens")
+            for name in ("cost", "calls", "tokens", "minutes")
             if getattr(limits, name) is not None
         }
         if gone := next((name for name, value in left.items() if value <= 0), None):
-            return f"--max-{gone} {getattr(limits, gone)} is reached"
+            return f"--max-{gone} {getattr(limits, gone):g} is reached"
         return replace(limits, **left)
