@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from importlib import import_module
 
 import pytest
 
@@ -132,6 +133,13 @@ async def test_scripts_get_the_numbers(evaluated):
     said = json.loads(shown.out)
     assert said["scores"]["us"]["humaneval"]["measure"]["value"] == 100
     assert said["left_out"] == {}
+
+
+def test_a_benchmarks_command_is_no_model_even_after_another_command_was_imported():
+    """`evolute.cli.evaluate` is a module as well as a command's name."""
+    import_module("evolute.cli.evaluate")
+    with pytest.raises(SystemExit):
+        main(["evaluate", "humaneval", "--samples", "missing.jsonl"])
 
 
 def test_suites_are_benchmarks_each_once():

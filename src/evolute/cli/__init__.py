@@ -45,7 +45,7 @@ app.command("evolute.cli.merge:merge", help="Make one run of several.", sort_key
 app.command("evolute.cli.runs:verify", help="Check every invariant of a run.", sort_key=12)
 app.command("evolute.cli.runs:replay", help="Rebuild the dataset with the network off, and compare.", sort_key=13)
 
-evaluate = App(
+benchmarks = App(
     sort_key=14,
     name="evaluate",
     help="""Benchmarks: a suite of them on a MODEL, or one by its own command.
@@ -58,7 +58,7 @@ evaluate = App(
     command goes on where it was stopped. The code that models write runs in a sandbox.""",
     help_format="plaintext",
 )
-evaluate.command(
+benchmarks.command(
     "evolute.cli.suite:evaluate_model",
     name="model",
     help="A suite of benchmarks on a MODEL, with a table and a page; the word `model` may be left out.",
@@ -70,7 +70,7 @@ for _name, _about in (
     ("mbpp", "500 short Python tasks with three tests each (Austin et al. 2021)."),
     ("mbpp_plus", "378 of MBPP's tasks with EvalPlus's inputs, 35 times as many (Liu et al. 2023)."),
 ):
-    evaluate.command(f"evolute.cli.evaluate:{_name}", name=_name.replace("_", "-"), help=_about)
+    benchmarks.command(f"evolute.cli.evaluate:{_name}", name=_name.replace("_", "-"), help=_about)
 for _name, _about in (
     ("quick", "20 instructions of our own by skill and difficulty, judged in pairs: needs no data."),
     ("wizardlm", "The WizardLM test set: 218 instructions by skill and difficulty, judged in pairs (Xu et al. 2023)."),
@@ -78,7 +78,7 @@ for _name, _about in (
     ("mt_bench", "80 questions of two turns, graded of ten or judged in pairs (Zheng et al. 2023)."),
     ("alpaca_eval", "How often a model's answer is preferred to a reference's (Dubois et al. 2023, 2024)."),
 ):
-    evaluate.command(f"evolute.cli.judged:{_name}", name=_name.replace("_", "-"), help=_about)
+    benchmarks.command(f"evolute.cli.judged:{_name}", name=_name.replace("_", "-"), help=_about)
 for _name, _about in (
     ("mmlu", "57 subjects, four choices each, 5-shot (Hendrycks et al. 2021)."),
     ("arc_challenge", "Hard science questions of school, 25-shot (Clark et al. 2018)."),
@@ -86,8 +86,8 @@ for _name, _about in (
     ("hellaswag", "How a scene goes on, of four endings, 10-shot (Zellers et al. 2019)."),
     ("gsm8k", "Word problems, answered in steps, 5-shot: the number must match (Cobbe et al. 2021)."),
 ):
-    evaluate.command(f"evolute.cli.choices:{_name}", name=_name.replace("_", "-"), help=_about)
-app.command(evaluate)
+    benchmarks.command(f"evolute.cli.choices:{_name}", name=_name.replace("_", "-"), help=_about)
+app.command(benchmarks)
 app.command(
     "evolute.cli.respond:respond", help="Have a model answer every row of a file, each once, in order.", sort_key=15
 )
@@ -130,7 +130,7 @@ def _spelled_out(arguments: list[str]) -> list[str]:
     """`evaluate NAME`, where NAME is no benchmark's command, is `evaluate model NAME`."""
     if arguments[:1] == ["evaluate"] and len(arguments) > 1:
         name = arguments[1]
-        if not name.startswith("-") and name not in evaluate:
+        if not name.startswith("-") and name not in benchmarks:
             return ["evaluate", "model", *arguments[1:]]
     return arguments
 
