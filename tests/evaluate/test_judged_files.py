@@ -86,6 +86,8 @@ def test_a_folder_without_the_questions_says_what_is_wanted(tmp_path):
         [{"id": n, "instruction": f"Question {n}?", "response": f"A{n}", "model": "m"} for n in (1, 2, 3)],
         [{"id": 9, "messages": [{"role": "user", "content": f"Question {n}?"},
           {"role": "assistant", "content": f"A{n}"}], "model": "m"} for n in (1, 3, 2)],
+        [{"id": n, "conversations": [{"from": "human", "value": f"Question {n}?"},
+          {"from": "gpt", "value": f"A{n}"}], "model": "m"} for n in (1, 3, 2)],
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("packed", [False, True])
@@ -103,6 +105,25 @@ def test_the_text_decides_where_an_id_says_otherwise(tmp_path):
     found = read_answers(path, QUESTIONS)
     assert found.turns == {"2": ("to the second",)}
     assert set(found.missing) == {"1", "3"}
+
+
+def test_two_questions_of_one_text_are_told_apart_by_id_or_taken_in_turn(tmp_path):
+    same = [Question("57", ("Same?",)), Question("64", ("Same?",))]
+    rows = [{"question_id": n, "instruction": "Same?", "output": f"A{n}"} for n in (64, 57)]
+    assert read_answers(lines(tmp_path / "a.jsonl", *rows), same).turns == {"57": ("A57",), "64": ("A64",)}
+    rows = [{"instruction": "Same?", "output": f"A{n}"} for n in (57, 64)]
+    assert read_answers(lines(tmp_path / "b.jsonl", *rows), same).turns == {"57": ("A57",), "64": ("A64",)}
+    with pytest.raises(InputError, match=r"is answered in .* already"):
+        read_answers(lines(tmp_path / "c.jsonl", *rows, rows[0]), same)
+
+
+@stored
+def test_whole_answers_to_the_wizardlm_test_set_are_read(tmp_path):
+    questions = load_questions("wizardlm", DATA / "wizardlm").questions
+    rows = [{"question_id": one.id, "instruction": one.turns[0], "output": f"A{one.id}"} for one in questions]
+    found = read_answers(lines(tmp_path / "a.jsonl", *rows), questions)
+    assert (len(found.turns), found.missing) == (218, {})
+    assert all(said == (f"A{question}",) for question, said in found.turns.items())
 
 
 def test_missing_null_and_unknown_answers_are_told(tmp_path):
@@ -137,7 +158,7 @@ def test_a_dialogue_with_one_answer_lacks_its_second_turn(tmp_path):
         ([{"output": "a"}], "line 1: neither an id"),
         ([{"question_id": 1, "choices": []}], "choices: expected a list of choices"),
         ([{"question_id": 1, "choices": [{"turns": [None]}]}], "a list of texts as its turns"),
-        ([{"id": 1, "messages": ["a"]}], "messages: expected messages with role and content"),
+        ([{"id": 1, "messages": ["a"]}], "messages: expected turns with role and content"),
     ],
 )
 def test_wrong_files_of_answers_are_named_by_line(tmp_path, rows, complaint):

@@ -328,7 +328,8 @@ class _Session:
             with replacing(self._folder / ANSWERS[role]) as file:
                 for question in self._questions.questions:
                     if (turns := side.turns.get(question.id)) is not None:
-                        row = {"question_id": question.id, "instruction": question.turns[0], "model_id": side.name}
+                        row: dict[str, Any] = {"question_id": question.id, "instruction": question.turns[0]}
+                        row |= {"questions": question.turns, "model_id": side.name}
                         file.write(json.dumps(row | {"choices": [{"index": 0, "turns": turns}]}).encode() + b"\n")
 
     def _write(self, verdicts: Sequence[Verdicts], score: Score, others: Sequence[Score]) -> None:

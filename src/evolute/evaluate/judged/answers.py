@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from evolute.errors import InputError
 from evolute.evaluate.judged.questions import Question, choice_turns
@@ -58,7 +57,9 @@ def read_answers(path: Path, questions: Sequence[Question], name: str = "") -> A
         InputError: it cannot be read, a field is missing, or two rows answer one question.
     """
     rows = read_rows(path)
-    by_text = {question.turns[0].strip(): question.id for question in questions}
+    by_text: dict[str, list[str]] = {}  # two questions of the WizardLM test set have the same text
+    for question in questions:
+        by_text.setdefault(question.turns[0].strip(), []).append(question.id)
     ids = {question.id for question in questions}
     found: dict[str, tuple[Row, tuple[str, ...]]] = {}
     unknown = []
@@ -68,7 +69,7 @@ def read_answers(path: Path, questions: Sequence[Question], name: str = "") -> A
             raise InputError(
                 f"{row.where}: neither an id ({', '.join(_IDS)}) nor an instruction: which question is it?"
             )
-        match = called if asked is None else by_text.get(asked.strip())
+        match = called if asked is None else _of_text(by_text.get(asked.strip(), []), called, found)
         if match not in ids or match is None:
             unknown.append(called if called is not None else (asked or "")[:60])
         elif match in found:
@@ -81,6 +82,13 @@ def read_answers(path: Path, questions: Sequence[Question], name: str = "") -> A
     return AnswerSet(name or _name(rows, path), turns, missing, unknown, str(path), digest)
 
 
+def _of_text(same: Sequence[str], called: str | None, found: Mapping[str, object]) -> str | None:
+    """Which of the questions with one text a row answers: that of its id, else the next that has no answer."""
+    if called in same:
+        return called
+    return next((one for one in same if one not in found), same[-1] if same else None)
+
+
 def _lack(question: Question, said: tuple[str, ...] | None) -> str:
     if said is None:
         return "the file has no answer to it"
@@ -91,8 +99,8 @@ def _lack(question: Question, said: tuple[str, ...] | None) -> str:
 
 def _asked(row: Row) -> str | None:
     """The question's text, if the row has it; a conversation's is what the user said first."""
-    if isinstance(messages := row.fields.get("messages"), list):
-        return next((one["content"] for one in _spoken(row, messages) if one["role"] == "user"), None)
+    if (spoken := _spoken(row)) is not None:
+        return next((text for role, text in spoken if role in ("user", "human")), None)
     return next((row.text(name) for name in _ASKED if isinstance(row.fields.get(name), str)), None)
 
 
@@ -104,13 +112,14 @@ def _said(row: Row) -> tuple[str, ...]:
     """What the model said, turn by turn; nothing where it is null."""
     if "choices" in row.fields:
         return choice_turns(row)
-    if isinstance(messages := row.fields.get("messages"), list):
-        return tuple(one["content"] for one in _spoken(row, messages) if one["role"] == "assistant")
+    if (spoken := _spoken(row)) is not None:
+        return tuple(text for role, text in spoken if role in ("assistant", "gpt"))
     if isinstance(turns := row.fields.get("responses"), list):
         return tuple(turn for turn in turns if isinstance(turn, str))
     name = next((name for name in _TEXTS if name in row.fields), None)
     if name is None:
-        raise InputError(f"{row.where}: no answer in it: expected choices, messages or one of {', '.join(_TEXTS)}")
+        known = ", ".join(("choices", "messages", "conversations", *_TEXTS))
+        raise InputError(f"{row.where}: no answer in it: expected one of {known}")
     return () if row.fields[name] is None else (row.text(name),)
 
 
@@ -119,11 +128,15 @@ def _whole(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _spoken(row: Row, messages: list[Any]) -> list[Mapping[str, str]]:
-    for one in messages:
-        if not isinstance(one, dict) or not isinstance(one.get("role"), str) or not isinstance(one.get("content"), str):
-            raise row.wrong("messages", one, "messages with role and content")
-    return messages
+def _spoken(row: Row) -> list[tuple[str, str]] | None:
+    """Who said what, in chat's `messages` or ShareGPT's `conversations`; None where there is neither."""
+    for name, role, text in (("messages", "role", "content"), ("conversations", "from", "value")):
+        if isinstance(turns := row.fields.get(name), list):
+            for one in turns:
+                if not isinstance(one, dict) or not all(isinstance(one.get(key), str) for key in (role, text)):
+                    raise row.wrong(name, one, f"turns with {role} and {text}")
+            return [(one[role], one[text]) for one in turns]
+    return None
 
 
 def _name(rows: Sequence[Row], path: Path) -> str:
