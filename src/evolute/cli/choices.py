@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 from rich.text import Text
@@ -28,6 +29,7 @@ from evolute.errors import InputError
 from evolute.evaluate.choice.documents import Benchmark
 from evolute.evolve.budget import Limits
 from evolute.pipeline.choices import RESULTS, Chosen, evaluate_choices
+from evolute.pipeline.harness import evaluate_with_harness
 from evolute.pipeline.settings import validated
 from evolute.recipe import ModelSpec, assign
 from evolute.scores import Measure
@@ -89,6 +91,19 @@ class Asked:
     device: Annotated[
         str | None, Parameter(group=_LOCAL, help="cpu, cuda, … Default: an accelerator if there is one.")
     ] = None
+    backend: Annotated[
+        Literal["evolute", "harness"],
+        Parameter(
+            group=_LOCAL,
+            help="harness: run lm-evaluation-harness itself on the files, to check our numbers (not gsm8k).",
+        ),
+    ] = "evolute"
+    harness_python: Annotated[
+        str | None,
+        Parameter(
+            group=_LOCAL, help="The python of an environment with lm-eval. Default: the one that runs this command."
+        ),
+    ] = None
     base_url: BaseUrl = None
     api: Api = None
     api_key_env: KeyVariable = None
@@ -142,11 +157,43 @@ def gsm8k(*, asked: Asked = Asked(), json: Json = False) -> None:
 def _evaluate(benchmark: Benchmark, asked: Asked, as_json: bool, subjects: tuple[str, ...] | list[str] = ()) -> None:
     if asked.data is None:
         raise InputError(f"where are {benchmark}'s questions? Give --data FOLDER")
+    chosen = (
+        _by_harness(benchmark, asked, subjects) if asked.backend == "harness" else _by_us(benchmark, asked, subjects)
+    )
+    if as_json:
+        sys.stdout.write(jsonlib.dumps(_as_json(chosen), indent=2) + "\n")
+    else:
+        _show(chosen)
+    if chosen.stopped:
+        sys.exit(status_of(chosen.stopped))
+
+
+def _by_harness(benchmark: Benchmark, asked: Asked, subjects: Sequence[str]) -> Chosen:
+    if asked.base_url is not None or asked.api is not None or asked.model is None:
+        raise InputError("--backend harness scores a model's files: give --model FOLDER, FILE.gguf or smollm2 alone")
+    return evaluate_with_harness(
+        benchmark,
+        asked.model,
+        data=asked.data or Path(),
+        out=asked.out,
+        python=asked.harness_python,
+        shots=asked.shots,
+        limit=asked.limit,
+        subjects=subjects,
+        dtype=asked.dtype or "auto",
+        device=asked.device,
+        say=say,
+    )
+
+
+def _by_us(benchmark: Benchmark, asked: Asked, subjects: Sequence[str]) -> Chosen:
+    if asked.harness_python is not None:
+        raise InputError("--harness-python is for --backend harness")
     given = {"batch_tokens": asked.batch_tokens, "dtype": asked.dtype, "device": asked.device}
-    chosen = evaluate_choices(
+    return evaluate_choices(
         benchmark,
         _model(benchmark, asked),
-        data=asked.data,
+        data=asked.data or Path(),
         out=asked.out,
         shots=asked.shots,
         limit=asked.limit,
@@ -156,12 +203,6 @@ def _evaluate(benchmark: Benchmark, asked: Asked, as_json: bool, subjects: tuple
         watch=tick_on(sys.stderr),
         say=say,
     )
-    if as_json:
-        sys.stdout.write(jsonlib.dumps(_as_json(chosen), indent=2) + "\n")
-    else:
-        _show(chosen)
-    if chosen.stopped:
-        sys.exit(status_of(chosen.stopped))
 
 
 def _model(benchmark: Benchmark, asked: Asked) -> str | ModelSpec:

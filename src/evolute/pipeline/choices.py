@@ -139,10 +139,10 @@ def evaluate_choices(
         elif ledger is None:
             raise InputError("where to? a model's answers are paid for once: give --out FOLDER, where they are kept")
         elif benchmark == "gsm8k":
-            return _told(task, *answer_gsm8k(task, spec, ledger, bounds, watch), said, folder)
+            return told(task, *answer_gsm8k(task, spec, ledger, bounds, watch), said, folder)
         else:
             found = ask_endpoint(spec, _pairs(task), ledger, bounds, watch)
-        return _told(task, [_marked(question, found) for question in task.questions], found, said, folder)
+        return told(task, [marked_with(question, found) for question in task.questions], found, said, folder)
 
 
 def _check(said: Choosing) -> None:
@@ -188,7 +188,7 @@ def _pairs(task: Task) -> list[Pair]:
     )
 
 
-def _marked(question: Question, found: Found) -> Marked:
+def marked_with(question: Question, found: Found) -> Marked:
     """The question's metrics; with every reason why one of its choices is unscored."""
     likelihoods = {
         name: [found.likelihoods.get(pair, Likelihood(None)) for pair in question.pairs(name)]
@@ -198,7 +198,7 @@ def _marked(question: Question, found: Found) -> Marked:
     return mark(question, {name: [one.value for one in ones] for name, ones in likelihoods.items()}, reasons)
 
 
-def _told(task: Task, marked: Sequence[Marked], found: Found, said: Choosing, folder: Path | None) -> Chosen:
+def told(task: Task, marked: Sequence[Marked], found: Found, said: Choosing, folder: Path | None) -> Chosen:
     """What it came to, written into the folder, if all was asked."""
     if found.stopped:
         return Chosen(task, None, folder, found.count, found.wanted, found.stopped)
