@@ -37,23 +37,37 @@ _LEAD = re.compile(
     r"^(?:(?:final|overall|output|the)\s+)*(?:scores?|ratings?|output|tuple|评分|分数|得分)\s*:\s*", re.IGNORECASE
 )
 _TUPLE = re.compile(rf"[(\[]\s*{_OUT_OF}\s*,\s*{_OUT_OF}\s*[)\]]")
-_MARKED = re.compile(r"scor|rating|rate|tuple|output|final|评分|分数|得分", re.IGNORECASE)
+_MARKED = re.compile(r"scor|rating|tuple|评分|分数|得分", re.IGNORECASE)
 _SUMMED_UP = re.compile(r"overall|total|final", re.IGNORECASE)
-_SAYS = r"(?:[:=]|(?:score|rating|mark)\s+(?:of|is)|\b(?:gets?|deserves|earns|receives|scores)\b(?:\s+an?\b)?)"
+_SHOWN = (
+    r"(?<![A-Za-z])(?i:(?:assistant|answer|response|reply|model|chatbot|bot|AI)s?|assistente|asistente|ассистент|助手|回答|"
+    r"アシスタント|モデル)"
+)
+"""What judges call the two answers; a number or letter behind any other noun ("option B", "x1") speaks of the task."""
+_SAYS = (
+    r"(?i:[:=]|[-–]\s*(?=\d)|\((?=[\d.]+\s*/)|\ban?\b(?=\s+\d)|(?:score|rating|mark)\s+(?:of|is)|(?:得分|评分|分数)(?:是|为)?:?"
+    r"|\b(?:gets?|deserves|earns|receives|scores)\b(?:\s+an?\b)?)"
+)
 _AFTER = r"(?=\s*(?:$|[.,;)\](*_|]|and\b|while\b|[^\W\d_]+\s*#?[12AB]\b))"
 _LABELLED = {
     side: re.compile(
-        rf"(?:[^\W\d_]\s*#?|^\W*)[{names}]\b(?:'s|’s)?(?:(?!\b[12]\b)[^\d\n:=]){{0,40}}?{_SAYS}[\s*_`(\[]{{0,6}}{_OUT_OF}{_AFTER}",
-        re.IGNORECASE | re.MULTILINE,
+        rf"(?:{_SHOWN}\s*#?\s*(?:{number}|{letter})|^\W*{letter})(?![0-9A-Za-z_.])(?:'s|’s)?"
+        rf"(?:(?!\b[12]\b)[^\d\n:=]){{0,40}}?{_SAYS}[\s*_`(\[]{{0,6}}(?i:{_OUT_OF}){_AFTER}",
+        re.MULTILINE,
     )
-    for side, names in (("1", "1A"), ("2", "2B"))
+    for side, number, letter in (("1", "1", "A"), ("2", "2", "B"))
 }
+_SCALE = re.compile(r"\(?\b(?:scale\s+(?:of|from)\s+)?[01]\s*(?:-|–|to)\s*10\b\)?", re.IGNORECASE)
+_OF_TEN = re.compile(r"\]\]\s*(?:/|out\s+of)\s*\[*10\]*", re.IGNORECASE)
 _RATED = re.compile(r"\[\[\s*(\d{1,4}(?:[.,]\d{1,4})?)\s*(?:/\s*(\d+)\s*)?\]\]")
-_RATED_ONCE = re.compile(r"\[\s*(\d{1,4}(?:[.,]\d{1,4})?)\s*(?:/\s*(\d+)\s*)?\](?!\()")
+_OR = re.compile(r"\W*(?:or|and|to)?\W*", re.IGNORECASE)
 _RATED_WORD = re.compile(
-    rf"(?:rating|score|grade|评分|分数|得分|bewertung|note|puntuación)\W{{0,8}}(?:is|of)?\W{{0,6}}{_OUT_OF}(?![\d%.,]*[\d%])",
-    re.IGNORECASE,
+    r"(?<![A-Za-z])(?:(?:rating|score|grade|评分|分数|得分|bewertung|puntuación)[^\w\-–]{0,8}(?:(?:is|of)\b)?[^\w\-–]{0,6}"
+    rf"|note\s*:\s*){_OUT_OF}(?=\s*(?:$|[.,;:!)\]*_|]))",
+    re.IGNORECASE | re.MULTILINE,
 )
+_RATED_OF = re.compile(rf"\b(?:rate|give)\b[^\n\d.]{{0,40}}{_NUMBER}\s*/\s*(\d+)", re.IGNORECASE)
+_RATED_ALONE = re.compile(r"^\W*\[\s*(\d{1,4}(?:[.,]\d{1,4})?)\s*(?:/\s*(\d+)\s*)?\]\W*$", re.MULTILINE)
 _RULES = re.compile(
     r"\[\[A\]\]\W{0,3}if\b[^\n\[]{0,60}\[\[B\]\]\W{0,3}if\b[^\n\[]{0,60}(?:\[\[C\]\]\W{0,3}(?:for|if)\b)?",
     re.IGNORECASE,
@@ -77,7 +91,8 @@ def read_scores(text: str, mode: Mode = "best") -> tuple[float, float] | Unread:
     if not lines:
         return Unread("the judge said nothing")
     if (pair := _pair(lines[0]) or _two_lines(lines)) is not None:
-        return _checked(pair)
+        others = [other for line in lines[1:] if (other := _pair(line)) is not None]
+        return Unread("several pairs of scores") if any(other != pair for other in others) else _checked(pair)
     found = [pair for pair in (_tuple(lines), _labelled(lines), _pair(lines[-1])) if pair is not None]
     if any(pair != found[0] for pair in found):
         return Unread("it names different pairs of scores")
@@ -88,15 +103,18 @@ def read_rating(text: str, mode: Mode = "best") -> float | Unread:
     """One score of ten.
 
     `reference` is FastChat's (llm_judge/common.py): the first [[5]], else the first [5], whatever the number. `best`
-    takes the last [[5]], which is where a judge that reasons ends, else the last [5], else the last "Rating: 5".
+    takes the last [[5]], which is where a judge that reasons ends, else the last "Rating: 5", else the last [5] that
+    stands alone on its line: brackets are also what code and footnotes are written with.
     """
     if mode == "reference":
         match = next((match for pattern in _FASTCHAT if (match := pattern.search(text))), None)
         return float(match[1]) if match else Unread("no [[rating]] in it")
-    said = _ascii(text)
-    for pattern in (_RATED, _RATED_ONCE, _RATED_WORD):
+    said = _OF_TEN.sub("]]", _SCALE.sub(" ", _ascii(text)))
+    for pattern in (_RATED, _RATED_WORD, _RATED_OF, _RATED_ALONE):
         if matches := list(pattern.finditer(said)):
             value, *of = matches[-1].groups()
+            if len(matches) > 1 and _OR.fullmatch(said[matches[-2].end() : matches[-1].start()]):
+                return Unread("several ratings, and none of them the last word")
             return _in_range(_number(value), next((whole for whole in of if whole), None))
     return Unread("no rating in it" if said.strip() else "the judge said nothing")
 
