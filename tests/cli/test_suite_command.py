@@ -142,6 +142,12 @@ def test_a_benchmarks_command_is_no_model_even_after_another_command_was_importe
         main(["evaluate", "humaneval", "--samples", "missing.jsonl"])
 
 
+def test_a_misspelt_benchmark_is_no_model(capsys):
+    with pytest.raises(SystemExit):
+        main(["evaluate", "quik", "--out", "x"])
+    assert "no benchmark 'quik': did you mean quick?" in capsys.readouterr().err
+
+
 def test_suites_are_benchmarks_each_once():
     assert benchmarks_of(["code", "mbpp", "gsm8k"]) == [*SUITES["code"], "gsm8k"]
 

@@ -87,6 +87,11 @@ def test_a_smaller_limit_is_still_comparable():
     assert paired(score([1.0], ran=here), score([2.0], ran=there)).measure.value == -1
 
 
+def test_two_questions_that_are_alike_do_not_claim_to_know():
+    found = paired(score([100.0, 100.0]), score([100.0, 100.0]))
+    assert (found.measure.value, found.measure.low) == (0, None)
+
+
 def test_of_a_single_question_there_is_no_interval():
     found = paired(score([100.0]), score([0.0]))
     assert (found.measure.value, found.measure.low, found.told) == (100, None, "cannot be told apart")

@@ -115,6 +115,10 @@ def test_the_command(tmp_path, capsys):
     main(["compare", str(one), str(other), "--json"])
     said = json.loads(capsys.readouterr().out)
     assert said["differences"][0]["difference"] == 100
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit):
+        main(["compare", str(one), str(tmp_path / "empty")])
+    assert f"{tmp_path / 'empty'}: no evaluation that has ended" in capsys.readouterr().err
     with pytest.raises(SystemExit) as ended:
         main(["compare", str(one), "--page", str(tmp_path / "page.html")])
     assert ended.value.code == 2

@@ -6,11 +6,12 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from cyclopts import App
 
 from evolute import __version__
-from evolute.errors import EvoluteError
+from evolute.errors import EvoluteError, InputError
 
 app = App(
     name="evolute",
@@ -131,6 +132,10 @@ def _spelled_out(arguments: list[str]) -> list[str]:
     if arguments[:1] == ["evaluate"] and len(arguments) > 1:
         name = arguments[1]
         if not name.startswith("-") and name not in benchmarks:
+            if near := get_close_matches(name, list(benchmarks), n=1, cutoff=0.75):
+                raise InputError(
+                    f"no benchmark {name!r}: did you mean {near[0]}? (If it is a model: evolute evaluate model {name})"
+                )
             return ["evaluate", "model", *arguments[1:]]
     return arguments
 

@@ -41,6 +41,11 @@ def compare(
     if runs and all(map(holds_scores, runs)):
         _compare_scores(runs, page, json)
         return
+    if any(map(holds_scores, runs)):
+        others = ", ".join(str(run) for run in runs if not holds_scores(run))
+        raise InputError(
+            f"{others}: no evaluation that has ended, and the others are evaluations: compare like with like"
+        )
     if page is not None:
         raise InputError(f"--page {str(page)!r}: only evaluations have one; `evolute report RUN` writes a run's")
     comparison = compare_runs(runs)

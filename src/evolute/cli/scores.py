@@ -65,7 +65,7 @@ def _cell(score: Score | None) -> str:
         return "–"
     between = interval(score.measure, score.scale)
     unscored = f"{score.unscored:,} of {score.n + score.unscored:,} unscored" if score.unscored else ""
-    return "\n".join(filter(None, (told(score.measure, score.scale), between, unscored)))
+    return "\n".join(filter(None, (told(score.measure, score.scale), between, f"{score.n:,} items", unscored)))
 
 
 def _show_differences(console: Console, differences: Sequence[Difference]) -> None:

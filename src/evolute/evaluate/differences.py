@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evolute.evaluate.statistics import RESAMPLES, bootstrap_difference
+from evolute.evaluate.statistics import FEW, RESAMPLES, bootstrap_difference
 from evolute.scores import Item, Measure, Score
 
 
@@ -51,7 +51,7 @@ def paired(one: Score, other: Score, seed: int = 0) -> Paired:
         ours, theirs_ = [_score(mine) for mine, _ in pairs], [_score(theirs) for _, theirs in pairs]
         value = math.fsum(ours) / len(ours) - math.fsum(theirs_) / len(theirs_)
         low, high = bootstrap_difference(ours, theirs_, seed, _clusters(pairs))
-    if len(set(_clusters(pairs))) == 1:
+    if len(set(_clusters(pairs))) == 1 or (low == high and len(pairs) < FEW):  # nothing that could vary
         return Paired(Measure(value), len(pairs), left)
     return Paired(Measure(value, low, high, "paired bootstrap"), len(pairs), left)
 

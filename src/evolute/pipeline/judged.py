@@ -28,7 +28,7 @@ from evolute.pipeline.stopping import INTERRUPTED, in_loop
 from evolute.pipeline.summary import EVALUATION, RESULTS
 from evolute.pipeline.verdicts import Verdicts, agreed, sum_up, told_of
 from evolute.recipe import ModelSpec
-from evolute.records import Completion, Message
+from evolute.records import Completion, Failure, Message
 from evolute.scores import Score
 
 MODEL, OPPONENT = "model", "opponent"
@@ -164,6 +164,7 @@ class _Session:
             if path
         }
         self._started = time.monotonic()
+        self._cut: list[str] = []
 
     def check(self) -> None:
         """Look that nothing is wrong that can be known before anything is paid for.
@@ -217,6 +218,7 @@ class _Session:
             return Judged(self._judgement, self._folder, calls=calls, cost=cost, stopped=stopped)
         scores = [sum_up(one, self._judgement, self._questions, cost, calls) for one in verdicts]
         headline = agreed(scores)
+        headline = replace(headline, notes=(*headline.notes, *self._cut))
         self._write(verdicts, headline, scores[1:])
         return Judged(self._judgement, self._folder, headline, scores[1:], calls, cost)
 
@@ -278,6 +280,10 @@ class _Session:
         if stopped := _stopped(answers, "answers"):
             return stopped
         name = (config.name if role == MODEL else config.opponent_name) or spec.model
+        if cut := answers.failed[Failure.TRUNCATED.value]:
+            self._cut.append(
+                f"{cut:,} answers of {name} were cut off at {config.answer_tokens:,} tokens, and judged as such"
+            )
         return _answer_set(name, self._questions.questions, answers)
 
     async def _judged(

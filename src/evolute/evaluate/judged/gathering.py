@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 
-from evolute.evaluate.statistics import mean
+from evolute.evaluate.statistics import FEW, mean
 from evolute.scores import COVERAGE, Measure, Outcome
 
 
@@ -20,11 +20,14 @@ def won(ours: float, theirs: float) -> float:
 
 
 def averaged(values: Sequence[float], most: float, clusters: Sequence[Hashable] | None = None) -> Measure:
-    """A mean on a scale from 0 to `most`, with its t interval, which of few values would leave the scale."""
+    """A mean on a scale from 0 to `most`, with its t interval.
+
+    Of few values it would leave the scale, and of few that are all alike it would claim to know: then there is none.
+    """
     if not values:
         return Measure()
     found = mean(values, clusters)
-    if found.low is None or found.high is None:
+    if found.low is None or found.high is None or (found.low == found.high and len(values) < FEW):
         return Measure(found.value)
     how = "t" if clusters is None else "clustered by question, t"
     return Measure(found.value, max(0.0, found.low), min(most, found.high), how)

@@ -153,6 +153,8 @@ def read_ranking(text: str, mode: Mode = "best") -> float | Unread:
         return Unread(f"model_1 has rank {first!r}, not 1 or 2")
     if mode == "best" and second == first:
         return Unread(f"both answers have rank {first!r}")
+    if mode == "best" and second not in (1, 2, None):
+        return Unread(f"model_2 has rank {second!r}, not 1 or 2")
     return float(first)
 
 

@@ -12,14 +12,15 @@ _LONGEST = 2_000
 
 
 def listed_ranks(text: str, *, whole: bool) -> dict[str, int] | None:
-    """The rank of each model in a Python list of {"model": …, "rank": …}; of several lists in the text the last.
+    """The rank of each model in a Python list of {"model": …, "rank": …}; none where several lists say other things.
 
     Args:
         text: what the judge said.
         whole: only where the text is the list and nothing else.
     """
     found = [text.strip()] if whole else _LIST.findall(text)
-    return next((ranks for one in reversed(found) if (ranks := _ranks(one)) is not None), None)
+    lists = [ranks for one in found if (ranks := _ranks(one)) is not None]
+    return lists[0] if lists and all(ranks == lists[0] for ranks in lists) else None
 
 
 def _ranks(text: str) -> dict[str, int] | None:
@@ -35,6 +36,7 @@ def _ranks(text: str) -> dict[str, int] | None:
         return None
     ranks: dict[str, int] = {}
     for one in said:
-        if isinstance(one.get("model"), str) and isinstance(one.get("rank"), int):
-            ranks.setdefault(one["model"], one["rank"])
+        model, rank = one.get("model"), one.get("rank")
+        if isinstance(model, str) and type(rank) is int and ranks.setdefault(model, rank) != rank:
+            return None
     return ranks or None

@@ -197,7 +197,7 @@ def _macro(scored: Sequence[Item], by: str, seed: int) -> Measure | None:
         return None
     ratios = [fsum(ours) / fsum(theirs) for ours, theirs in groups]
     low, high = bootstrap_macro(groups, seed)
-    if not (_finite(low) and _finite(high)):
+    if min(len(theirs) for _, theirs in groups) < 2 or not (_finite(low) and _finite(high)):  # one item has no spread
         return Measure(100 * fsum(ratios) / len(ratios))
     return Measure(100 * fsum(ratios) / len(ratios), 100 * low, 100 * high, "bootstrap within groups")
 
