@@ -81,6 +81,13 @@ def test_what_was_run_otherwise_is_not_compared(here, there, told):
     assert paired(score([1.0], ran=here), score([1.0], ran=there)).told == f"not comparable: {told}"
 
 
+def test_settings_under_which_answers_were_drawn_are_told():
+    here, there = {"answers": {"sampling": {"max_tokens": 40}}}, {"answers": {"sampling": {"max_tokens": 90}}}
+    assert paired(score([1.0], ran=here), score([1.0], ran=there)).otherwise == ("answers' max_tokens",)
+    assert paired(score([1.0], ran={"n": 1}), score([1.0], ran={"n": 20})).otherwise == ("n",)
+    assert paired(score([1.0], ran=here), score([1.0], ran=here)).otherwise == ()
+
+
 def test_a_smaller_limit_is_still_comparable():
     here = {"questions": {"sha256": "a", "n": 1}, "judge_prompts": {"x": {"hash": "1"}}}
     there = {"questions": {"sha256": "a", "n": 9}, "judge_prompts": {"x": {"hash": "1"}, "y": {"hash": "2"}}}

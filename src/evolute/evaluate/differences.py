@@ -21,6 +21,8 @@ class Paired:
     n: int
     left: int = 0
     why: str = ""
+    otherwise: tuple[str, ...] = ()
+    """What was set otherwise when the answers were drawn: the difference is of that, too."""
 
     @property
     def told(self) -> str:
@@ -44,7 +46,7 @@ def paired(one: Score, other: Score, seed: int = 0) -> Paired:
         return Paired(Measure(), 0, why=why or "no question that both have scored")
     if any(not sum(weights[1] for weights in side) for side in _weights(pairs)):
         return Paired(Measure(), len(pairs), why="an opponent has no points at all: there is no ratio")
-    left = one.n + other.n - 2 * len(pairs)
+    left, otherwise = one.n + other.n - 2 * len(pairs), _drawn_otherwise(one, other)
     if _weights(pairs):
         value, low, high = _ratios(pairs, seed)
     else:
@@ -52,8 +54,8 @@ def paired(one: Score, other: Score, seed: int = 0) -> Paired:
         value = math.fsum(ours) / len(ours) - math.fsum(theirs_) / len(theirs_)
         low, high = bootstrap_difference(ours, theirs_, seed, _clusters(pairs))
     if len(set(_clusters(pairs))) == 1 or (low == high and len(pairs) < FEW):  # nothing that could vary
-        return Paired(Measure(value), len(pairs), left)
-    return Paired(Measure(value, low, high, "paired bootstrap"), len(pairs), left)
+        return Paired(Measure(value), len(pairs), left, otherwise=otherwise)
+    return Paired(Measure(value, low, high, "paired bootstrap"), len(pairs), left, otherwise=otherwise)
 
 
 def _unlike(one: Score, other: Score) -> str:
@@ -75,6 +77,19 @@ def _alike(mine: object, theirs: object) -> bool:
                 return bool(mine[name] == theirs[name])
         return all(_alike(mine[name], theirs[name]) for name in mine.keys() & theirs.keys())
     return mine == theirs
+
+
+_DRAWN = ("prompt", "system", "format", "n", "temperature", "top_p", "answer_tokens", "extract")
+"""How answers were asked for; of judged benchmarks it stands under `answers`, and the opponent's under `opponent`."""
+
+
+def _drawn_otherwise(one: Score, other: Score) -> tuple[str, ...]:
+    """The names of the settings under which the two were drawn, where they differ; the models apart."""
+    found = [name for name in _DRAWN if one.ran.get(name) != other.ran.get(name)]
+    for side in ("answers", "opponent"):
+        mine, theirs = ((score.ran.get(side) or {}).get("sampling", {}) for score in (one, other))
+        found += [f"{side}' {name}" for name in sorted({*mine, *theirs}) if mine.get(name) != theirs.get(name)]
+    return tuple(found)
 
 
 def _pairs(one: Score, other: Score) -> list[tuple[Item, Item]]:

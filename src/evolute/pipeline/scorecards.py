@@ -76,6 +76,8 @@ def differences(sides: Mapping[str, Mapping[str, Score]]) -> Iterator[Difference
                 told = found.told.replace("the first", one).replace("the second", other)
                 if found.left and found.n:
                     told += f" ({found.left:,} items that only one has scored are left out)"
+                if found.n and found.otherwise:
+                    told += f"; they also differ in {', '.join(found.otherwise)}"
                 yield Difference(benchmark, one, other, found.measure, found.n, told)
 
 
