@@ -49,6 +49,15 @@ def test_intervals_of_few_questions_stay_on_their_scale():
     assert (fought.measure.low, fought.measure.high) == (0, 100)
 
 
+def test_what_does_not_vary_claims_no_certainty():
+    won = [Duel(str(n), 1, "math", "m", "o", ("win", "win"), "j") for n in range(25)]
+    fought = summarise_duels(won).measure
+    assert (fought.value, fought.how) == (100, "Wilson")
+    assert fought.low < 90
+    alike = summarise([review(n, 9, 5) for n in range(25)]).measure
+    assert (alike.value, alike.low) == (180, None)
+
+
 def test_both_orders_of_a_question_are_one_item():
     score = summarise([review(1, 9, 5), review(1, 7, 9, first="o"), review(2, 5, 5)])
     assert score.n == 2

@@ -409,3 +409,10 @@ def test_any_value_in_any_field_is_read_or_refused(data, tmp_path):
         said = f"{path.name}: {len(stored.rows)} models"
     assert path.name in said
     assert ": 0 models" not in said
+
+
+def test_a_number_without_end_is_refused(tmp_path):
+    path = tmp_path / "annotations.json"
+    path.write_text('[{"instruction": "a", "generator_2": "m", "preference": 1' + "0" * 400 + "}]")
+    with pytest.raises(InputError, match="preference: expected a number"):
+        sum_up_stored("alpaca-eval", [path])

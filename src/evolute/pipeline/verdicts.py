@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evolute import __version__
+from evolute.errors import MissingExtra
 from evolute.evaluate.judged import alpaca, mtbench, vicuna
 from evolute.evaluate.judged.alpaca import Annotation
 from evolute.evaluate.judged.annotations import annotation_rows, as_list
@@ -86,8 +87,12 @@ def sum_up(verdicts: Verdicts, config: Judgement, questions: QuestionSet, cost: 
     }  # fmt: skip
     if contest.benchmark == "alpaca-eval":
         notes = told(consistency(orders_of(contest, replies)), None, None) if contest.order == "both" else []
-        if (controlled := _controlled(verdicts, config)) is not None:
-            notes.append(f"length-controlled win rate: {controlled.how}")
+        controlled = None
+        try:
+            if (controlled := _controlled(verdicts, config)) is not None:
+                notes.append(f"length-controlled win rate: {controlled.how}")
+        except MissingExtra as error:  # all is paid for: the rest of the result is told
+            notes.append(f"no length-controlled win rate: {error}")
         measure = controlled.measure if controlled is not None else None
         return alpaca.summarise(verdicts.annotations, **about, notes=notes, length_controlled=measure)
     if contest.benchmark != "mt-bench":

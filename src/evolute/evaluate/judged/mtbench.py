@@ -206,8 +206,11 @@ def _check_once(keys: Iterable[Hashable]) -> None:
 
 
 def _points(scored: Sequence[Item], duelled: bool = False) -> Measure:
-    clusters = [item.cluster for item in scored]
-    return averaged([item.score or 0.0 for item in scored], 100 if duelled else 10, clusters)
+    values, clusters = [item.score or 0.0 for item in scored], [item.cluster for item in scored]
+    if duelled and len(set(values)) == 1:  # no spread to reckon an error from
+        low, high = wilson(sum(values) / 100, len(values))
+        return Measure(values[0], 100 * low, 100 * high, "Wilson")
+    return averaged(values, 100 if duelled else 10, clusters)
 
 
 def _parts(items: Sequence[Item], duelled: bool = False) -> list[Part]:

@@ -7,6 +7,7 @@ import json
 import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,9 @@ class Row:
         if name in self.fields and (value := self.fields[name]) is None:
             return None
         value = self.fields.get(name)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isinf(value):
-            return None if math.isnan(value) else float(value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) != math.inf:
+            with suppress(OverflowError):  # JSON's integers have no end
+                return None if value != value else float(value)
         raise self.wrong(name, value, "a number")
 
     def wrong(self, name: str, value: object, expected: str) -> InputError:

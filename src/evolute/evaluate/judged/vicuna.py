@@ -147,6 +147,8 @@ def _ratio(scored: Sequence[Item], seed: int) -> Measure:
     if not fsum(theirs):
         return Measure()
     bounds, how = ratio_interval(ours, theirs, seed)
+    if bounds and bounds[0] == bounds[1]:  # nothing varies, so that nothing is known of how it might
+        bounds = None
     low, high = (100 * bounds[0], 100 * bounds[1]) if bounds and all(map(_finite, bounds)) else (None, None)
     return Measure(100 * fsum(ours) / fsum(theirs), low, high, how if low is not None else "")
 
