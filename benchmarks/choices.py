@@ -23,10 +23,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from evolute.evaluate.choice.encoding import Pair, encode_pairs
-from evolute.evaluate.choice.loading import Opened, find_model, open_model
+from evolute.evaluate.choice.loading import Opened, open_model
 from evolute.evaluate.choice.metrics import HEADLINE, mark
 from evolute.evaluate.choice.scorer import Scorer
 from evolute.evaluate.choice.tasks import Task, make_task
+from evolute.models.weights import find_model
 
 AIMS = {"arc-challenge": 4.0, "mmlu": 4.0, "hellaswag": 3.0}
 NEAR = 1e-3

@@ -159,7 +159,7 @@ def test_what_is_longer_than_the_window_loses_its_left_end():
 
 
 def test_a_models_identity_is_what_its_files_hold(tmp_path):
-    from evolute.evaluate.choice.loading import find_model
+    from evolute.models.weights import find_model
 
     for name, weights in (("a", b"1"), ("b", b"1"), ("c", b"2")):
         (tmp_path / name).mkdir()
@@ -175,7 +175,8 @@ def test_a_models_identity_is_what_its_files_hold(tmp_path):
 
 def test_a_device_or_number_format_that_is_none_is_told(tmp_path):
     pytest.importorskip("torch", reason="the extra `evaluate` is not installed")
-    from evolute.evaluate.choice.loading import LocalModel, open_model
+    from evolute.evaluate.choice.loading import open_model
+    from evolute.models.weights import LocalModel
 
     model = LocalModel(tmp_path, "m")
     with pytest.raises(InputError, match="--device must be one that torch knows"):
@@ -190,8 +191,9 @@ def test_a_device_or_number_format_that_is_none_is_told(tmp_path):
 def smollm2():
     """The embedded model's weights in transformers, opened once."""
     pytest.importorskip("torch", reason="the extra `evaluate` is not installed")
-    from evolute.evaluate.choice.loading import find_model, open_model
+    from evolute.evaluate.choice.loading import open_model
     from evolute.evaluate.choice.scorer import Scorer
+    from evolute.models.weights import find_model
 
     try:
         found = find_model("smollm2")

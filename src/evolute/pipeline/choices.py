@@ -14,7 +14,6 @@ from evolute import __version__
 from evolute.errors import InputError
 from evolute.evaluate.choice.documents import Benchmark
 from evolute.evaluate.choice.encoding import Pair, empty_choices
-from evolute.evaluate.choice.loading import find_model
 from evolute.evaluate.choice.metrics import Marked, mark, score_of
 from evolute.evaluate.choice.samples import sample_rows
 from evolute.evaluate.choice.scorer import BATCH_TOKENS, Likelihood
@@ -22,6 +21,7 @@ from evolute.evaluate.choice.tasks import SEED, SHOTS, Question, Task, make_task
 from evolute.evolve.budget import Limits
 from evolute.files import replacing
 from evolute.ledger import Ledger
+from evolute.models.weights import find_model
 from evolute.pipeline.evolving import Watch
 from evolute.pipeline.likelihoods import Found, ask_endpoint, score_locally
 from evolute.pipeline.settings import check_address, check_same, read_settings, write_settings

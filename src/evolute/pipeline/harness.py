@@ -16,10 +16,10 @@ from typing import Any
 from evolute.errors import InputError
 from evolute.evaluate.choice.documents import Benchmark, Document, find_file, read_documents
 from evolute.evaluate.choice.encoding import Pair
-from evolute.evaluate.choice.loading import DTYPES, LocalModel, find_model
 from evolute.evaluate.choice.scorer import Likelihood
 from evolute.evaluate.choice.tasks import SHOTS, Question, Task, make_task
 from evolute.evaluate.code.finding import rows_of
+from evolute.models.weights import DTYPES, LocalModel, find_model
 from evolute.pipeline.choices import Choosing, Chosen, marked_with, told
 from evolute.pipeline.likelihoods import Found
 from evolute.pipeline.summary import EVALUATION

@@ -14,11 +14,12 @@ import orjson
 from evolute.errors import InputError
 from evolute.evaluate.choice.encoding import Pair, split
 from evolute.evaluate.choice.endpoint import SAMPLING, UNABLE, gives_prompt, read_likelihood
-from evolute.evaluate.choice.loading import LocalModel, open_model
+from evolute.evaluate.choice.loading import open_model
 from evolute.evaluate.choice.scorer import Likelihood, Scorer
 from evolute.evolve.budget import Budget, Limits
 from evolute.evolve.progress import Progress
 from evolute.ledger import Ledger
+from evolute.models.weights import LocalModel
 from evolute.pipeline.evolving import Watch
 from evolute.pipeline.generating import Answers, Sampling, generate, standing
 from evolute.pipeline.generating import Question as Asked

@@ -1,47 +1,17 @@
-"""A local model: found, opened with transformers, and named by what its files hold."""
+"""A local model, opened for scoring."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from evolute.errors import InputError, MissingExtra
-from evolute.models.embedded import find_weights
-from evolute.recipe import ModelSpec
+from evolute.models.weights import LocalModel, open_files
 
-_WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt")
-_WORDS = (".json", ".model", ".txt", ".jinja", ".py", ".tiktoken")
 _UNSET = 10**29
 """A tokenizer that knows no greatest length says 10**30."""
 _WINDOW = 2048
 """Where neither model nor tokenizer tells one, as lm-evaluation-harness has it."""
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-
-
-@dataclass(frozen=True, slots=True)
-class LocalModel:
-    """A model's files: a folder as transformers writes it, or one `.gguf`. `name` is what results call it."""
-
-    path: Path
-    name: str
-
-    def identity(self) -> str:
-        """A hash of weights, configuration and tokenizer: another content is another model, wherever it lies."""
-        whole = hashlib.blake2b(digest_size=16)
-        for path in self.files():
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "blake2b").hexdigest()
-            whole.update(f"{path.name}\0{digest}\n".encode())
-        return whole.hexdigest()
-
-    def files(self) -> list[Path]:
-        """The files that decide what it says."""
-        if self.path.is_file():
-            return [self.path]
-        return sorted(path for path in self.path.iterdir() if path.is_file() and path.suffix in (*_WEIGHTS, *_WORDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,62 +26,9 @@ class Opened:
     device: str
 
 
-def find_model(name: str) -> LocalModel:
-    """The model's files: a folder, a `.gguf` file, or `smollm2` for the embedded model's weights.
-
-    Raises:
-        InputError: they are not there, or are no model's.
-    """
-    if name and not Path(name).exists() and ModelSpec().model.startswith(name):
-        return LocalModel(find_weights(), ModelSpec().model)
-    path = Path(name)
-    if path.is_file() and path.suffix == ".gguf":
-        return LocalModel(path, path.stem)
-    if path.is_file():
-        raise InputError(f"{name}: not a model: expected a .gguf file, or a folder as transformers writes it")
-    if not path.is_dir():
-        raise InputError(
-            f"{name}: there is no such folder or .gguf file; for a model behind an endpoint give --base-url URL as well"
-        )
-    if not (path / "config.json").is_file() or not any(one.suffix in _WEIGHTS for one in path.iterdir()):
-        raise InputError(f"{name}: not a model's folder: it lacks config.json or the weights (.safetensors, .bin)")
-    return LocalModel(path.resolve(), path.resolve().name)
-
-
 def open_model(found: LocalModel, *, dtype: str = "auto", device: str | None = None) -> Opened:
-    """Open it, from its files alone: nothing is downloaded, and no code of the model's own is run.
-
-    Args:
-        found: its files.
-        dtype: of the numbers it computes with; "auto": as its files say, float32 for a `.gguf`.
-        device: "cpu", "cuda", …; None: the first accelerator, or else the processor.
-
-    Raises:
-        MissingExtra: torch or transformers are not installed.
-        InputError: the files cannot be opened, or dtype or device is unknown.
-    """
-    if dtype not in DTYPES:
-        raise InputError(f"--dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
-    try:
-        import torch
-        import transformers
-    except ImportError:
-        raise MissingExtra("scoring a local model", "evaluate") from None
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    where: dict[str, Any] = {"local_files_only": True, "pretrained_model_name_or_path": str(found.path)}
-    if found.path.suffix == ".gguf":
-        where |= {"pretrained_model_name_or_path": str(found.path.parent), "gguf_file": found.path.name}
-        dtype = "float32" if dtype == "auto" else dtype
-    try:
-        place = torch.device(device or (torch.accelerator.current_accelerator() or "cpu"))
-    except RuntimeError:
-        raise InputError(f"--device must be one that torch knows (cpu, cuda, mps, …), got {device!r}") from None
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
-        model = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=dtype).eval().to(place)
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError, AssertionError) as error:
-        raise InputError(f"{found.path}: cannot be opened with transformers: {error}") from None
+    """Open it for scoring; the arguments and what is raised are `evolute.models.weights.open_files`'s."""
+    model, tokenizer = open_files(found, dtype=dtype, device=device)
     beginning = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     return Opened(
         model, _encoder(tokenizer, beginning), _window(model.config, tokenizer), beginning or 0,
