@@ -5,10 +5,12 @@ import random
 import pytest
 
 from evolute.errors import InputError
+from evolute.evaluate.differences import paired
 from evolute.evaluate.judged import alpaca
 from evolute.evaluate.judged.alpaca import Annotation, normal_preference, rates
 from evolute.evaluate.judged.mtbench import Duel, Grade, summarise_duels, summarise_grades
 from evolute.evaluate.judged.vicuna import BAND, Review, summarise
+from evolute.evaluate.published import published
 from evolute.scores import Outcome, Score
 
 
@@ -208,6 +210,18 @@ def test_win_rates_are_alpaca_evals():
     assert found.discrete_win_rate == 62.5
     assert rates([None]).win_rate is None
     assert rates([2.0]).standard_error is None
+
+
+def test_alpaca_eval_2s_number_has_a_name_of_its_own_and_is_set_against_no_other():
+    ranked = [annotation(n, (1.0, 1.5, 2.0)[n % 3]) for n in range(30)]
+    weighed = [annotation(n, 1.2 + 0.02 * n) for n in range(30)]
+    one, two = alpaca.summarise(ranked), alpaca.summarise(weighed)
+    assert (one.metric, two.metric) == ("win rate", "weighted win rate")
+    assert "not comparable: metric" in paired(one, two).told
+    assert published("alpaca-eval", one.metric, "text_davinci_003")
+    assert not published("alpaca-eval", two.metric, "text_davinci_003")
+    drawn = [annotation(n, 1.5, judge="weighted_alpaca_eval_gpt4_turbo") for n in range(30)]
+    assert alpaca.summarise(drawn).metric == "weighted win rate"
 
 
 def test_a_stored_preference_is_from_one_to_two_or_a_draw():

@@ -265,6 +265,21 @@ def test_the_compact_csv_is_read_with_its_lines_in_cells(tmp_path):
     assert (row["n_total"], row["unscored"], row["n_wins"]) == (19, 1, 1)
 
 
+def test_alpaca_eval_2s_csv_is_told_from_1s_even_where_a_model_only_draws(tmp_path):
+    weighed = "".join(f"{model},{n},{said},5,5,0,\n" for model, said in (("m", 1.3), ("same", 1.5)) for n in range(20))
+    ranked = "".join(f"m,{n},2,5,5,0,\n" for n in range(20))
+    paths = [tmp_path / "v2.csv", tmp_path / "v1.csv"]
+    for path, rows in zip(paths, (weighed, ranked), strict=True):
+        path.write_text(CSV + rows)
+    stored = sum_up_stored("alpaca-eval", paths)
+    assert {name: (score.metric, stored.rows[name]["metric"]) for name, score in stored.scores.items()} == {
+        "m (v2.csv)": ("weighted win rate",) * 2,
+        "same (v2.csv)": ("weighted win rate",) * 2,
+        "m (v1.csv)": ("win rate",) * 2,
+    }
+    assert stored.rows["m (v2.csv)"]["win_rate"] == pytest.approx(30)
+
+
 BAD = [
     ("mt-bench", [graded(), graded()], "line 2: question '81' is judged already, in .*line 1"),
     ("mt-bench", [graded(score="8")], "line 1: score: expected a number, got '8'"),

@@ -304,6 +304,7 @@ async def test_alpaca_eval_ranks_in_the_seeded_order(judging, instructions):
         judged = await judging(server)("alpaca-eval", data=instructions)
         assert server.requests == 90
         assert (judged.score.measure.value, judged.score.outcome.wins) == (100, 30)
+        assert judged.score.metric == "win rate"
         both = await judging(server)("alpaca-eval", data=instructions, settings={"order": "both"})
         assert server.requests == 120
         assert any("of 30 pairs judged alike in both orders" in note for note in both.score.notes)
@@ -325,7 +326,7 @@ async def test_alpaca_eval_2_reads_the_first_tokens_probabilities(judging, instr
 
     async with LoopbackServer(answering(judge)) as server:
         score = (await judging(server)("alpaca-eval", data=instructions, settings={"annotator": 2})).score
-    assert score.n == 30
+    assert (score.n, score.metric) == (30, "weighted win rate")
     assert score.measure.value == pytest.approx(100 / (1 + 10 ** ((-2.4 + 0.1) / 2.302585092994046)))
 
 

@@ -94,7 +94,10 @@ def sum_up(verdicts: Verdicts, config: Judgement, questions: QuestionSet, cost: 
         except MissingExtra as error:  # all is paid for: the rest of the result is told
             notes.append(f"no length-controlled win rate: {error}")
         measure = controlled.measure if controlled is not None else None
-        return alpaca.summarise(verdicts.annotations, **about, notes=notes, length_controlled=measure)
+        weighted = any(contest.choose(one.groups, 1).reads != "ranking" for one in contest.questions)
+        return alpaca.summarise(
+            verdicts.annotations, **about, notes=notes, weighted=weighted, length_controlled=measure
+        )
     if contest.benchmark != "mt-bench":
         return vicuna.summarise(verdicts.reviews, **about, seed=config.seed)
     if contest.theirs is None:

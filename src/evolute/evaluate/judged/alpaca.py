@@ -14,6 +14,10 @@ from evolute.evaluate.judged.gathering import covered, unscored_note
 from evolute.evaluate.statistics import FEW, student, wilson
 from evolute.scores import Item, Measure, Outcome, Part, Score
 
+WEIGHTED = "weighted win rate"
+"""AlpacaEval 2's metric: a preference counts with the probability that the judge gives it."""
+_RANKED = frozenset({1.0, 1.25, 1.5, 1.75, 2.0})
+
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
@@ -98,10 +102,22 @@ def rates(preferences: Iterable[float | None]) -> Rates:
     return Rates(100 * middle, error, wins, losses, draws, n, 100 * (wins + draws / 2) / n)
 
 
+def are_weighted(annotations: Iterable[Annotation]) -> bool:
+    """Whether preferences are AlpacaEval 2's, which follow from log-probabilities, and not AlpacaEval 1's rankings.
+
+    They are where the judge is named so (weighted_alpaca_eval_gpt4_turbo), or where any preference is none that
+    rankings come to: a win, a draw, a loss, or the mean of two of these.
+    """
+    return any(
+        "weighted" in one.judge or (one.preference is not None and one.preference not in _RANKED) for one in annotations
+    )
+
+
 def summarise(
     annotations: Sequence[Annotation],
     *,
     benchmark: str = "alpaca-eval",
+    weighted: bool | None = None,
     ran: Mapping[str, Any] | None = None,
     cost: float | None = None,
     calls: int = 0,
@@ -113,6 +129,8 @@ def summarise(
     Args:
         annotations: all of one model, reference and judge, at most one for each instruction.
         benchmark: its name on the command line.
+        weighted: whether the preferences are AlpacaEval 2's, whose number has another name since it is no number of
+            the same; None: as `are_weighted` says of the annotations.
         ran: what was run, for the record.
         cost: US dollars.
         calls: of the judge.
@@ -133,7 +151,7 @@ def summarise(
     return Score(
         benchmark=benchmark,
         model=model,
-        metric="win rate",
+        metric=WEIGHTED if (are_weighted(annotations) if weighted is None else weighted) else "win rate",
         scale="%",
         measure=_measure(found) if enough else Measure(),
         n=n,
