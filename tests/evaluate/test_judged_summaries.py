@@ -127,16 +127,16 @@ def test_a_judge_that_always_prefers_the_first_is_found():
     assert note(score, "position consistency: 0.0 %")
     assert "100.0 %" in note(score, "of those judged unlike")
     assert "more than chance" in note(score, "of those judged unlike")
-    assert "more than chance" in note(score, "the answer shown first wins 100.0 %")
-    assert "as chance would" in note(score, "the longer answer wins 50.0 %")
+    assert "of 120 decided questions (more than chance)" in note(score, "the answer shown first wins 100.0 %")
+    assert note(score, "the longer answer wins") is None  # both orders together decide no question
     assert score.outcome == Outcome(0, 120, 0)
 
 
 def test_a_judge_that_prefers_the_longer_is_found():
     score = judged(lambda shown, draws: (9, 7) if shown[0] > shown[1] else (7, 9))
     assert note(score, "position consistency: 100.0 %")
-    assert "as chance would" in note(score, "the answer shown first wins 50.0 %")
-    assert "more than chance" in note(score, "the longer answer wins 100.0 %")
+    assert note(score, "the answer shown first wins") is None
+    assert "of 120 decided questions (more than chance)" in note(score, "the longer answer wins 100.0 %")
     assert note(score, "of those judged unlike") is None
 
 
@@ -196,7 +196,12 @@ def test_duels_of_a_judge_that_always_says_a_are_all_ties():
     score = summarise_duels([duel(n, "win", "loss") for n in range(40)])
     assert (score.outcome, score.measure.value) == (Outcome(0, 40, 0), 50)
     assert note(score, "position consistency: 0.0 %")
-    assert "more than chance" in note(score, "the answer shown first wins 100.0 %")
+    assert "of 40 decided questions (more than chance)" in note(score, "the answer shown first wins 100.0 %")
+
+
+def test_both_turns_and_orders_of_a_question_are_one_witness_of_the_judges_liking():
+    said = [Duel(str(n), turn, "math", "m", "o", ("win", "loss"), "gpt-4") for n in range(3) for turn in (1, 2)]
+    assert "of 3 decided questions (as chance would)" in note(summarise_duels(said), "the answer shown first wins")
 
 
 def annotation(number, preference, **fields):

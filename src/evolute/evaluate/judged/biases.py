@@ -6,8 +6,9 @@ Both are described in Zheng et al. 2023 (arXiv:2306.05685, section 3.3).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from math import fsum
 from statistics import correlation
 
 from evolute.evaluate.statistics import Interval, wilson
@@ -15,7 +16,7 @@ from evolute.evaluate.statistics import Interval, wilson
 
 @dataclass(frozen=True, slots=True)
 class Bias:
-    """How many of so many decided judgments go one way, and the bounds (Wilson) of that share; 1/2 is no bias."""
+    """How many of so many decided questions go one way, and the bounds (Wilson) of that share; 1/2 is no bias."""
 
     toward: int
     of: int
@@ -24,7 +25,7 @@ class Bias:
 
     @property
     def share(self) -> float:
-        """Of the decided judgments."""
+        """Of the decided questions."""
         return self.toward / self.of
 
     @property
@@ -67,24 +68,33 @@ def consistency(pairs: Iterable[tuple[float, float]]) -> Consistency | None:
     )
 
 
+def means(values: Iterable[tuple[Hashable, float]]) -> dict[Hashable, float]:
+    """The mean value of each question: judgments of one question, in both orders say, are no independent draws."""
+    found: dict[Hashable, list[float]] = {}
+    for question, value in values:
+        found.setdefault(question, []).append(value)
+    return {question: fsum(said) / len(said) for question, said in found.items()}
+
+
 def first_bias(outcomes: Iterable[float]) -> Bias | None:
-    """How often the answer that was shown first wins, of decided judgments; None where none is decided.
+    """How often the answer that was shown first wins, of decided questions; None where none is decided.
 
     This speaks of the judge only where the order was drawn, or where both orders were judged.
 
     Args:
-        outcomes: what the first answer came to: 1 won, 0.5 tied, 0 lost.
+        outcomes: what the first answer came to, one value a question: above 0.5 it won, below it lost.
     """
     return _bias([value > 0.5 for value in outcomes if value != 0.5])
 
 
 def length_bias(pairs: Iterable[tuple[float, float]]) -> Bias | None:
-    """How often the longer answer wins, of decided judgments of answers of unequal length; None where there is none.
+    """How often the longer answer wins, of decided questions with answers of unequal length; None where there is none.
 
     Longer answers may also be better ones: this is a reason to look, not a proof.
 
     Args:
-        pairs: the lead of an answer over the other in characters, and what it came to: 1 won, 0.5 tied, 0 lost.
+        pairs: one a question: the lead of an answer over the other in characters, and what it came to: above 0.5 it
+            won, below it lost.
     """
     return _bias([(lead > 0) == (value > 0.5) for lead, value in pairs if lead != 0 and value != 0.5])
 
@@ -126,10 +136,10 @@ def told(orders: Consistency | None, first: Bias | None, length: Bias | None, ra
         if orders.first is not None:
             notes.append(f"of those judged unlike, the answer shown first gains in {_verdict(orders.first, 'pairs')}")
     if first is not None:
-        notes.append(f"the answer shown first wins {_verdict(first, 'decided judgments')}")
+        notes.append(f"the answer shown first wins {_verdict(first, 'decided questions')}")
     if length is not None:
         rank = "" if ranked is None else f"; rank correlation of length and verdict {ranked:+.2f}"
-        notes.append(f"the longer answer wins {_verdict(length, 'decided judgments')}{rank}")
+        notes.append(f"the longer answer wins {_verdict(length, 'decided questions')}{rank}")
     return notes
 
 

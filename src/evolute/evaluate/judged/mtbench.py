@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from evolute.errors import InputError
-from evolute.evaluate.judged.biases import consistency, first_bias, told
+from evolute.evaluate.judged.biases import consistency, first_bias, means, told
 from evolute.evaluate.judged.gathering import averaged, covered, outcome_of, unscored_note
 from evolute.evaluate.statistics import wilson
 from evolute.scores import Item, Measure, Part, Score
@@ -185,8 +185,9 @@ def _item(duel: Duel) -> Item:
 
 
 def _judge_notes(duels: Iterable[Duel]) -> list[str]:
-    pairs = [(_WORTH[one], _WORTH[two]) for one, two in (duel.verdicts for duel in duels) if one and two]
-    return told(consistency(pairs), first_bias(value for one, two in pairs for value in (one, 1 - two)), None)
+    pairs = [(duel.question, _WORTH[one], _WORTH[two]) for duel in duels for one, two in [duel.verdicts] if one and two]
+    firsts = means((question, (one + 1 - two) / 2) for question, one, two in pairs)
+    return told(consistency((one, two) for _, one, two in pairs), first_bias(firsts.values()), None)
 
 
 def _one(what: str, sides: set[tuple[str, ...]]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from math import fsum
 from typing import Any
 
 from evolute.errors import InputError
-from evolute.evaluate.judged.biases import consistency, first_bias, length_bias, length_correlation, told
+from evolute.evaluate.judged.biases import consistency, first_bias, length_bias, length_correlation, means, told
 from evolute.evaluate.judged.gathering import averaged, covered, outcome_of, unscored_note, won
 from evolute.evaluate.statistics import bootstrap_macro, ratio_interval, wilson
 from evolute.scores import Item, Measure, Outcome, Part, Score
@@ -210,12 +210,14 @@ def _judge_notes(reviews: Sequence[Review]) -> list[str]:
     for review, value in scored:
         orders.setdefault(review.question, {})[review.first == review.model] = value
     both = [(said[True], said[False]) for said in orders.values() if len(said) == 2]
-    firsts = [value if review.first == review.model else 1 - value for review, value in scored]
+    firsts = means((review.question, value if review.first == review.model else 1 - value) for review, value in scored)
     drawn = len({review.first for review in reviews}) > 1
-    leads = [(float(review.lengths[0] - review.lengths[1]), value) for review, value in scored if review.lengths]
+    values = means((review.question, value) for review, value in scored)
+    lengths = {review.question: review.lengths for review, _ in scored if review.lengths}
+    leads = [(float(ours - theirs), values[question]) for question, (ours, theirs) in lengths.items()]
     return told(
         consistency(both),
-        first_bias(firsts) if drawn else None,
+        first_bias(firsts.values()) if drawn else None,
         length_bias(leads),
         length_correlation([lead for lead, _ in leads], [value for _, value in leads]),
     )
