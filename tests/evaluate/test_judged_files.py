@@ -115,6 +115,8 @@ def test_two_questions_of_one_text_are_told_apart_by_id_or_taken_in_turn(tmp_pat
     assert read_answers(lines(tmp_path / "b.jsonl", *rows), same).turns == {"57": ("A57",), "64": ("A64",)}
     with pytest.raises(InputError, match=r"is answered in .* already"):
         read_answers(lines(tmp_path / "c.jsonl", *rows, rows[0]), same)
+    mixed = [{"instruction": "Same?", "output": "A64"}, {"id": 57, "instruction": "Same?", "output": "A57"}]
+    assert read_answers(lines(tmp_path / "d.jsonl", *mixed), same).turns == {"57": ("A57",), "64": ("A64",)}
 
 
 @stored

@@ -63,7 +63,7 @@ def read_answers(path: Path, questions: Sequence[Question], name: str = "") -> A
     ids = {question.id for question in questions}
     found: dict[str, tuple[Row, tuple[str, ...]]] = {}
     unknown = []
-    for row in rows:
+    for row in sorted(rows, key=lambda row: _id(row) not in ids):  # else a row without could take its question
         asked, called = _asked(row), _id(row)
         if asked is None and called is None:
             raise InputError(
