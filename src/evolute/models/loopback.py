@@ -15,7 +15,7 @@ import struct
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -29,10 +29,12 @@ except ImportError:
     raise MissingExtra("the loopback server", "loopback") from None
 
 from evolute.models.loopback_reply import prompt_key, reply_body, scripted_rule
+from evolute.models.loopback_stream import send_events, words_of
 from evolute.recipe.explaining import descriptions
 
-Reply = str | Mapping[str, Any] | web.Response
-"""The text of the answer, the whole body of a 200, or the whole HTTP response."""
+Reply = str | AsyncIterator[str] | Mapping[str, Any] | web.Response
+"""The text of the answer (streamed word by word where that is asked for), the pieces of a streamed one, the whole body
+of a 200, or the whole HTTP response."""
 
 _INSTEAD = {"max_tokens": " Use 'max_completion_tokens' instead."}
 _JSON = "application/json"
@@ -221,6 +223,12 @@ class LoopbackServer:
         reply = self._rule(body)
         if isinstance(reply, web.Response):
             return reply
+        if body.get("stream") and isinstance(reply, str) and not fault:
+            reply = words_of(reply)
+        if isinstance(reply, AsyncIterator):
+            streamed = await send_events(request, body, api, reply)
+            self.answers += 1
+            return streamed
         data = orjson.dumps(reply_body(api, body, reply, fault) if isinstance(reply, str) else reply)
         if fault == "cut":
             return web.Response(body=data[: len(data) // 2], content_type=_JSON)

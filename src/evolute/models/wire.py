@@ -115,7 +115,7 @@ def decode(
         usage = _anthropic_usage(data.get("usage") or {})
     else:
         text, reasoning, finish, detail = _openai_answer(data["choices"][0])
-        usage = _openai_usage(data.get("usage") or {})
+        usage = usage_of(data.get("usage") or {})
     if text is not None and not isinstance(text, str):
         raise TypeError(f"content is {type(text).__name__}, not text")
     if text is not None and ("</think>" in text or text.lstrip().startswith("<think>")):
@@ -178,7 +178,8 @@ def _openai_answer(choice: dict[str, Any]) -> tuple[Any, str | None, str, str]:
     return content, reasoning if isinstance(reasoning, str) else None, finish, str(refusal or "")
 
 
-def _openai_usage(usage: dict[str, Any]) -> Usage:
+def usage_of(usage: dict[str, Any]) -> Usage:
+    """The tokens that an OpenAI-compatible reply counts."""
     spent, given = usage.get("completion_tokens_details") or {}, usage.get("prompt_tokens_details") or {}
     return Usage(
         _count(usage.get("prompt_tokens")),
