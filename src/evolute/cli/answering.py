@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Protocol
 
 from evolute.pipeline.starting import ANTHROPIC
@@ -10,7 +11,7 @@ from evolute.recipe import ModelSpec
 EMBEDDED = ModelSpec().model
 """The embedded model's name; the beginning of it will do."""
 SLOTS = 16
-"""Calls in flight that suit it."""
+"""Calls in flight that suit a model in this process."""
 
 
 class Flags(Protocol):
@@ -46,8 +47,11 @@ def model_settings(flags: Flags) -> dict[str, Any]:
         api = "chat"
     if api is None and base_url is None and flags.model is not None and EMBEDDED.startswith(flags.model):
         api = "embedded"
-    if api == "embedded":
-        return {"model.api": api, "model.model": EMBEDDED, "model.concurrency": flags.concurrency or SLOTS}
+    if api is None and base_url is None and flags.model is not None and Path(flags.model).exists():
+        api = "local"
+    if api in ("embedded", "local"):
+        name = EMBEDDED if api == "embedded" and not (flags.model or "").endswith(".gguf") else flags.model
+        return {"model.api": api, "model.model": name, "model.concurrency": flags.concurrency or SLOTS}
     return {
         "model.api": api,
         "model.base_url": base_url,

@@ -26,8 +26,11 @@ _BOUNDS = Group("Bounds (a higher one resumes)", sort_key=4)
 BaseUrl = Annotated[str | None, Parameter(group=_MODEL, help="The endpoint, up to its version: http://host:8000/v1.")]
 ModelName = Annotated[str | None, Parameter(group=_MODEL, help="The model's name at the endpoint.")]
 Api = Annotated[
-    Literal["chat", "completions", "anthropic", "embedded", "scripted"] | None,
-    Parameter(group=_MODEL, help="How to talk to it. Default: chat with --base-url, else embedded."),
+    Literal["chat", "completions", "anthropic", "embedded", "local", "scripted"] | None,
+    Parameter(
+        group=_MODEL,
+        help="How to talk to it; local: --model is a folder or .gguf. Default: chat with --base-url, else embedded.",
+    ),
 ]
 KeyVariable = Annotated[
     str | None,

@@ -14,6 +14,7 @@ from evolute.cli.screen import say
 from evolute.errors import AuthenticationFailed, EvoluteError, InputError
 from evolute.models.http import Http
 from evolute.models.prices import unit_price
+from evolute.models.weights import find_model
 from evolute.pipeline.starting import (
     ANTHROPIC,
     NoColumn,
@@ -31,7 +32,7 @@ from evolute.seeds.sources import places
 from evolute.text import printable
 
 T = TypeVar("T")
-ApiName = Literal["chat", "completions", "anthropic", "embedded", "scripted"]
+ApiName = Literal["chat", "completions", "anthropic", "embedded", "local", "scripted"]
 _LISTED = 30
 
 
@@ -135,6 +136,8 @@ def _spec(
         if not yes:
             raise InputError("who answers? --base-url URL --model NAME, or --api embedded")
         api = "embedded"
+    if api == "local":
+        return ModelSpec(api=api, model=str(find_model(model or "").path))
     if api in ("embedded", "scripted"):
         return ModelSpec(api=api, model=model or ("scripted" if api == "scripted" else ModelSpec().model))
     api = api or "chat"

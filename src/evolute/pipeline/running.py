@@ -12,6 +12,7 @@ from evolute.errors import InputError, MissingExtra, RecipeError
 from evolute.evolve.budget import Limits
 from evolute.ledger import LEDGER, Reader
 from evolute.models.opening import check_address
+from evolute.models.weights import find_model
 from evolute.pipeline.evolving import Watch, evolve, resolve_recipe, seed_options
 from evolute.pipeline.publishing import DATASET_FOLDER, publish_folder
 from evolute.pipeline.reading import status
@@ -134,7 +135,9 @@ def _check_models(recipe: Recipe) -> None:
     from evolute.models.http import Http
 
     for spec in {recipe.spec(role)[0].model: recipe.spec(role)[1] for role in EVOLVING_ROLES}.values():
-        if spec.api not in ("scripted", "embedded"):
+        if spec.api == "local":
+            find_model(spec.model)
+        elif spec.api not in ("scripted", "embedded"):
             check_address(spec)
             Http(spec)
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from evolute.errors import InputError
 from evolute.files import replacing
+from evolute.models.weights import find_model
 from evolute.recipe import ModelSpec
 from evolute.recipe.models import Part
 
@@ -77,16 +78,17 @@ def write_settings(settings: Part, path: Path, heading: str) -> None:
         file.write(f"# {heading}\n{yaml.safe_dump(data, sort_keys=False, allow_unicode=True)}".encode())
 
 
-def check_address(spec: ModelSpec) -> None:
-    """Look that a model is somewhere.
+def check_address(spec: ModelSpec, address: str = "--base-url", api: str = "--api") -> None:
+    """Look that a model is somewhere; `address` and `api` are the flags that say where (an empty `api`: none does).
 
     Raises:
-        InputError: it has no address, and runs nowhere here.
+        InputError: it has no address, and runs nowhere here; or a local one's files are not there.
     """
-    if spec.api not in ("embedded", "scripted") and not spec.base_url:
-        raise InputError(
-            f"where is the model {spec.model!r}? Give --base-url URL, or --api embedded for SmolLM2, which runs here"
-        )
+    if spec.api == "local":
+        find_model(spec.model)
+    elif spec.api not in ("embedded", "scripted") and not spec.base_url:
+        here = f", {api} embedded for SmolLM2, which runs here, or {api} local for a model's own folder or .gguf file"
+        raise InputError(f"where is the model {spec.model!r}? Give {address} URL{here if api else ''}")
 
 
 def _complaint(source: str, problem: Mapping[str, Any]) -> str:

@@ -218,7 +218,7 @@ export:
 def _models(start: Start) -> str:
     spec = start.model
     lines = ["models:", "  # One model plays every role: it rewrites, judges, answers and grades.", "  default:"]
-    if spec.api in ("embedded", "scripted"):
+    if spec.api in ("embedded", "local", "scripted"):
         embedded = spec.api == "embedded"
         lines += ["    # SmolLM2-135M runs inside Evolute: free and offline, to see how things work."] * embedded
         lines += [f"    api: {_yaml(spec.api)}", f"    model: {_yaml(spec.model)}"]

@@ -19,6 +19,7 @@ from evolute.evolve.session import Craft
 from evolute.models.embedded import find_weights
 from evolute.models.http import Http, is_private
 from evolute.models.prices import unit_price
+from evolute.models.weights import find_model
 from evolute.pipeline.evolving import seed_options
 from evolute.pipeline.grading import load_graders
 from evolute.pipeline.publishing import DATASET_FOLDER
@@ -135,9 +136,11 @@ def _models(found: Validation, recipe: Recipe, where: str) -> None:
     for name, roles in _models_used(recipe).items():
         spec = recipe.models[name]
         at = f"models.{name}"
-        if spec.api in ("embedded", "scripted"):
+        if spec.api in ("embedded", "local", "scripted"):
             how = f"{spec.api} model, on this machine"
-            if spec.api == "embedded":
+            if spec.api == "local":
+                _look_for_files(found, at, spec)
+            elif spec.api == "embedded":
                 _look_for_embedded(found, at)
         elif lacking := ["base_url"] * (not spec.base_url) + ["model"] * ("model" not in spec.model_fields_set):
             settings = " ".join(f"--set {at}.{one}={one.upper()}" for one in lacking)
@@ -171,6 +174,13 @@ def _look_for_embedded(found: Validation, where: str) -> None:
         find_weights()
         if find_spec("xllamacpp") is None:
             raise InputError("the embedded model's engine is missing; install it with: evolute models install smollm2")
+    except InputError as error:
+        found.missing.append(f"{where}: {error}")
+
+
+def _look_for_files(found: Validation, where: str, spec: ModelSpec) -> None:
+    try:
+        find_model(spec.model)
     except InputError as error:
         found.missing.append(f"{where}: {error}")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from evolute.recipe.modelfiles import files_hash
 from evolute.records import tagged_hash
 
 # Fields of a model that change how fast or how dearly an answer comes, never which answer: left out of every id.
@@ -39,11 +41,12 @@ class Price(Part):
 class ModelSpec(Part):
     """One model at one endpoint."""
 
-    api: Literal["chat", "completions", "anthropic", "embedded", "scripted"] = "chat"
+    api: Literal["chat", "completions", "anthropic", "embedded", "local", "scripted"] = "chat"
     """How to talk to it: an OpenAI-compatible endpoint (`chat`, or plain `completions`), Anthropic's Messages API,
-    the `embedded` SmolLM2, or the offline `scripted` model."""
+    the `embedded` SmolLM2, a `local` model's own files, or the offline `scripted` model."""
     model: str = "smollm2-135m-instruct"
-    """The model's name, as the endpoint knows it."""
+    """The model's name, as the endpoint knows it; of a `local` one the folder as transformers writes it, or a `.gguf`
+    file (for `embedded` a `.gguf` file, too). What is recorded of those is kept by a hash of their contents."""
     base_url: str = ""
     """Where the endpoint is, up to and including its version: `http://localhost:8000/v1`."""
     api_key_env: str = "OPENAI_API_KEY"
@@ -89,8 +92,11 @@ class ModelSpec(Part):
         return headers
 
     def decisive(self) -> dict[str, Any]:
-        """The fields that decide an answer."""
-        return self.model_dump(mode="json", exclude=set(RUNTIME_FIELDS))
+        """The fields that decide an answer; a local model's files stand there by their hash, wherever they lie."""
+        fields = self.model_dump(mode="json", exclude=set(RUNTIME_FIELDS))
+        if self.api in ("local", "embedded") and Path(self.model).exists():
+            fields["model"] = f"files {files_hash(Path(self.model))}"
+        return fields
 
     @property
     def identity(self) -> bytes:
