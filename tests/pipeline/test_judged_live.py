@@ -222,6 +222,27 @@ async def test_stored_answers_are_judged_and_what_is_missing_is_unscored(judging
     assert any("1 answers to no question" in remark and "'99'" in remark for remark in told)
 
 
+async def test_an_empty_answer_is_judged_live_as_in_a_file(judging, tmp_path):
+    def rule(body):
+        return "" if body["model"] == "us" and said_of(body) == "Say 1." else answering(fair)(body)
+
+    async with LoopbackServer(rule) as server:
+        live = await judging(server)(settings={"limit": 2})
+        file = await judging(server, "file")(model="", answers=live.folder / "answers.jsonl", settings={"limit": 2})
+    assert [(one.score.n, one.score.unscored) for one in (live, file)] == [(2, 0), (2, 0)]
+    assert live.score.items == file.score.items
+    assert "1 answers of us are empty, and judged as such" in live.score.notes
+
+
+async def test_a_judge_without_address_is_told_its_own_flag(judging):
+    async with LoopbackServer(answering(fair)) as server:
+        run = judging(server)
+        with pytest.raises(InputError, match=r"where is the model 'gpt-4'[?] Give --judge-base-url URL, --judge-api"):
+            await run(judge="us", settings={"judges": [{"model": "gpt-4"}]})
+        with pytest.raises(InputError, match=r"where is the model 'them'[?] Give --against-base-url URL$"):
+            await run(against=ModelSpec(model="them"))
+
+
 async def test_several_judges_are_told_apart_with_their_agreement(judging):
     def judge(body):
         return fair(body) if body["model"] == "one" else first(body)

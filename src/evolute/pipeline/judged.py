@@ -41,6 +41,7 @@ _BASELINES: Mapping[Benchmark, tuple[str, ...]] = {
     "mt-bench": ("model_answer/gpt-3.5-turbo.jsonl",),
     "alpaca-eval": ("model_outputs/text_davinci_003.jsonl.gz", "text_davinci_003.json", "alpaca_eval.json"),
 }
+_UNASKED = "the answer before it is empty, so that it was not asked for"
 _BASELINES_2 = ("model_outputs/gpt4_1106_preview.jsonl.gz", "alpaca_eval_gpt4_baseline.json")
 """Of AlpacaEval 2."""
 
@@ -164,7 +165,7 @@ class _Session:
             if path
         }
         self._started = time.monotonic()
-        self._cut: list[str] = []
+        self._remarks: list[str] = []
 
     def check(self) -> None:
         """Look that nothing is wrong that can be known before anything is paid for.
@@ -218,7 +219,7 @@ class _Session:
             return Judged(self._judgement, self._folder, calls=calls, cost=cost, stopped=stopped)
         scores = [sum_up(one, self._judgement, self._questions, cost, calls) for one in verdicts]
         headline = agreed(scores)
-        headline = replace(headline, notes=(*headline.notes, *self._cut))
+        headline = replace(headline, notes=(*headline.notes, *self._remarks))
         self._write(verdicts, headline, scores[1:])
         return Judged(self._judgement, self._folder, headline, scores[1:], calls, cost)
 
@@ -281,9 +282,11 @@ class _Session:
             return stopped
         name = (config.name if role == MODEL else config.opponent_name) or spec.model
         if cut := answers.failed[Failure.TRUNCATED.value]:
-            self._cut.append(
+            self._remarks.append(
                 f"{cut:,} answers of {name} were cut off at {config.answer_tokens:,} tokens, and judged as such"
             )
+        if empty := answers.failed[Failure.EMPTY.value]:
+            self._remarks.append(f"{empty:,} answers of {name} are empty, and judged as such")
         return _answer_set(name, self._questions.questions, answers)
 
     async def _judged(
@@ -325,7 +328,10 @@ class _Session:
         whole = load_questions(config.benchmark, config.data or None) if config.limit else self._questions
         found = read_answers(Path(path), whole.questions, name)
         if not asked.intersection(found.turns):
-            raise InputError(f"{path}: no answer in it to any of the questions of {self._questions.source}")
+            raise InputError(
+                f"{path}: no answer in it to any of the questions of {self._questions.source}: neither a question's "
+                "text nor its id (question_id, id, idx) is in a row"
+            )
         return replace(found, missing={one: why for one, why in found.missing.items() if one in asked})
 
     def _write_answers(self, sides: Mapping[str, AnswerSet]) -> None:
@@ -353,10 +359,15 @@ def _answer_set(name: str, questions: Sequence[Question], answers: Answers) -> A
     turns, missing = {}, {}
     for question in questions:
         said = answers.said[question.id, 0]
-        turns[question.id] = tuple(text for text in map(usable_text, said) if text)
+        turns[question.id] = tuple(usable_text(one) for one in said if usable_text(one) or _is_empty(one))
         if len(turns[question.id]) < len(question.turns):
-            missing[question.id] = _why(said[-1])
+            missing[question.id] = _UNASKED if _is_empty(said[-1]) else _why(said[-1])
     return AnswerSet(name, turns, missing)
+
+
+def _is_empty(said: Completion) -> bool:
+    """Whether the model answered, and said nothing: that is an answer too, in a file or live, and is judged."""
+    return said.failure is Failure.EMPTY
 
 
 def _reply(said: Completion) -> Reply:

@@ -219,7 +219,10 @@ def resolve_judgement(settings: Mapping[str, Any], folder: Path) -> tuple[Judgem
     for path, value in settings.items():
         assign(fields, path.split("."), value)
     judgement = validated(Judgement, fields, "evaluate")
-    for spec in (judgement.model, judgement.opponent, *judgement.judges):
-        if spec is not None:
-            check_address(spec)
+    if judgement.model is not None:
+        check_address(judgement.model)
+    if judgement.opponent is not None:
+        check_address(judgement.opponent, "--against-base-url", "")
+    for judge in judgement.judges:
+        check_address(judge, "--judge-base-url", "--judge-api")
     return judgement, before
