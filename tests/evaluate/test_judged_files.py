@@ -107,6 +107,14 @@ def test_the_text_decides_where_an_id_says_otherwise(tmp_path):
     assert set(found.missing) == {"1", "3"}
 
 
+def test_a_wrapped_prompt_answers_the_question_that_its_id_names(tmp_path):
+    wrapped = [{"id": n, "prompt": f"USER: Question {n}? ASSISTANT:", "output": f"A{n}"} for n in (2, 1)]
+    other = {"id": 3, "prompt": "USER: What else? ASSISTANT:", "output": "A4"}
+    found = read_answers(lines(tmp_path / "a.jsonl", *wrapped, other), QUESTIONS)
+    assert found.turns == {"1": ("A1",), "2": ("A2",)}
+    assert list(found.unknown) == ["3"]
+
+
 def test_two_questions_of_one_text_are_told_apart_by_id_or_taken_in_turn(tmp_path):
     same = [Question("57", ("Same?",)), Question("64", ("Same?",))]
     rows = [{"question_id": n, "instruction": "Same?", "output": f"A{n}"} for n in (64, 57)]

@@ -265,6 +265,12 @@ def test_the_compact_csv_is_read_with_its_lines_in_cells(tmp_path):
     assert (row["n_total"], row["unscored"], row["n_wins"]) == (19, 1, 1)
 
 
+def test_blank_lines_and_long_cells_of_a_csv_are_no_obstacle(tmp_path):
+    path = tmp_path / "j.csv"
+    path.write_text(CSV + f"\nm,0,2.0,10,20,1,{'x' * 200_000}\n\nm,1,1,5,5,0,\n\n")
+    assert sum_up_stored("alpaca-eval", [path]).rows["m"]["n_total"] == 2
+
+
 def test_alpaca_eval_2s_csv_is_told_from_1s_even_where_a_model_only_draws(tmp_path):
     weighed = "".join(f"{model},{n},{said},5,5,0,\n" for model, said in (("m", 1.3), ("same", 1.5)) for n in range(20))
     ranked = "".join(f"m,{n},2,5,5,0,\n" for n in range(20))
@@ -314,10 +320,10 @@ def test_a_wrong_row_is_named_with_its_field_and_value(benchmark, rows, said, li
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (CSV + "m,0,2,1,1,0,\nm,0,1,1,1,0,\n", "row 3: 'm' on '0' is judged already, in row 2"),
-        (CSV + "m,0,9,1,1,0,\n", "row 2: a preference is from 1 to 2"),
-        (CSV + "m,0,x,1,1,0,\n", "row 2: could not convert"),
-        (CSV + "m,0,2,1\n", "row 2: 4 cells, where the header has 7"),
+        (CSV + "m,0,2,1,1,0,\nm,0,1,1,1,0,\n", "line 3: 'm' on '0' is judged already, in line 2"),
+        (CSV + 'm,1,2,1,1,0,"[\n1]"\n\nm,0,9,1,1,0,\n', "line 5: a preference is from 1 to 2"),
+        (CSV + "m,0,x,1,1,0,\n", "line 2: could not convert"),
+        (CSV + "m,0,2,1\n", "line 2: 4 cells, where the header has 7"),
         (CSV, "no row"),
         ("a,b\n1,2\n", "expected columns model, index"),
         ("", "got nothing"),

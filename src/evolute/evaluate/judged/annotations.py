@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
@@ -12,7 +10,7 @@ from typing import Any
 
 from evolute.errors import InputError
 from evolute.evaluate.judged.alpaca import Annotation, normal_preference
-from evolute.evaluate.judged.rows import Row, read_rows, read_text
+from evolute.evaluate.judged.rows import Row, read_cells, read_rows
 
 CSV_COLUMNS = ("model", "index", "preference", "len_output_1", "len_output_2", "switched", "raw")
 """Of the compact CSV: output_1 is the reference's, and `raw` is what the judge said."""
@@ -133,19 +131,18 @@ def _raw(value: object) -> str:
 
 
 def _from_csv(path: Path) -> list[Annotation]:
-    try:
-        rows = list(csv.reader(io.StringIO(read_text(path), newline="")))
-    except csv.Error as error:
-        raise InputError(f"{path}: not CSV: {error}") from None
+    numbered = read_cells(path)
+    numbers, rows = [number for number, _ in numbered], [cells for _, cells in numbered]
     if not rows or not set(CSV_COLUMNS[:3]) <= set(rows[0]):
         raise InputError(f"{path}: expected columns {', '.join(CSV_COLUMNS)}, got {rows[0] if rows else 'nothing'}")
     if len(rows) == 1:
         raise InputError(f"{path}: no row in it")
     width = len(rows[0])
-    if short := next((number for number, cells in enumerate(rows, 1) if len(cells) != width), None):
-        raise InputError(f"{path}, row {short}: {len(rows[short - 1])} cells, where the header has {width}")
-    found = [_of_cells(path, number, cells) for number, cells in enumerate(_arranged(rows), 2)]
-    _check_once(path, found)
+    for number, cells in numbered:
+        if len(cells) != width:
+            raise InputError(f"{path}, line {number}: {len(cells)} cells, where the header has {width}")
+    found = [_of_cells(path, number, cells) for number, cells in zip(numbers[1:], _arranged(rows), strict=True)]
+    _check_once(path, found, numbers[1:])
     return found
 
 
@@ -163,16 +160,16 @@ def _of_cells(path: Path, number: int, cells: Sequence[str]) -> Annotation:
         lengths = (int(length_2), int(length_1)) if length_1 and length_2 else None
         shown_first = switched in _TRUE if switched else None
     except ValueError as error:
-        raise InputError(f"{path}, row {number}: {error}; mend the row or leave it out") from None
+        raise InputError(f"{path}, line {number}: {error}; mend the row or leave it out") from None
     why = "" if preference is not None else _NO_PREFERENCE
     return Annotation(index, model, "", preference, lengths, shown_first, _NO_GROUPS, "", raw, why)
 
 
-def _check_once(path: Path, found: Sequence[Annotation]) -> None:
+def _check_once(path: Path, found: Sequence[Annotation], numbers: Sequence[int]) -> None:
     seen: dict[tuple[str, str], int] = {}
-    for number, one in enumerate(found, 2):
+    for number, one in zip(numbers, found, strict=True):
         if (before := seen.setdefault((one.model, one.instruction), number)) != number:
             raise InputError(
-                f"{path}, row {number}: {one.model!r} on {one.instruction!r} is judged already, in row {before}: "
+                f"{path}, line {number}: {one.model!r} on {one.instruction!r} is judged already, in line {before}: "
                 "leave one of them out"
             )

@@ -46,7 +46,8 @@ class AnswerSet:
 def read_answers(path: Path, questions: Sequence[Question], name: str = "") -> AnswerSet:
     """Read a file of answers: FastChat's (also that of 2023), AlpacaEval's, ours, or that of `evolute respond`.
 
-    A row that holds the question's text belongs to the question with that text, whatever its id; else its id decides.
+    A row that holds the question's text belongs to the question with that text, whatever its id; else its id decides,
+    if the row has no text, or one that the question's is part of: a prompt that was wrapped.
 
     Args:
         path: JSON lines or a JSON list, also gzip's.
@@ -60,17 +61,19 @@ def read_answers(path: Path, questions: Sequence[Question], name: str = "") -> A
     by_text: dict[str, list[str]] = {}  # two questions of the WizardLM test set have the same text
     for question in questions:
         by_text.setdefault(question.turns[0].strip(), []).append(question.id)
-    ids = {question.id for question in questions}
+    firsts = {question.id: question.turns[0].strip() for question in questions}
     found: dict[str, tuple[Row, tuple[str, ...]]] = {}
     unknown = []
-    for row in sorted(rows, key=lambda row: _id(row) not in ids):  # else a row without could take its question
+    for row in sorted(rows, key=lambda row: _id(row) not in firsts):  # else a row without could take its question
         asked, called = _asked(row), _id(row)
         if asked is None and called is None:
             raise InputError(
                 f"{row.where}: neither an id ({', '.join(_IDS)}) nor an instruction: which question is it?"
             )
         match = called if asked is None else _of_text(by_text.get(asked.strip(), []), called, found)
-        if match not in ids or match is None:
+        if match is None and called in firsts and firsts[called] in (asked or ""):  # a prompt that was wrapped
+            match = called
+        if match not in firsts or match is None:
             unknown.append(called if called is not None else (asked or "")[:60])
         elif match in found:
             raise InputError(f"{row.where}: question {match!r} is answered in {found[match][0].where} already")

@@ -6,8 +6,6 @@ it predicts with the lead in length set to 0 is the win rate that answers of equ
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,7 +14,7 @@ from pathlib import Path
 
 from evolute.errors import InputError, MissingExtra
 from evolute.evaluate.judged.alpaca import Annotation
-from evolute.evaluate.judged.rows import read_text
+from evolute.evaluate.judged.rows import read_cells
 from evolute.evaluate.statistics import student
 from evolute.scores import COVERAGE, Measure
 
@@ -209,13 +207,14 @@ def read_control(folder: Path) -> Control | None:
 
 def _cells(path: Path, columns: Sequence[str | None]) -> list[list[str]]:
     """The cells of some columns by name; None is the first, which pandas leaves without one."""
-    rows = list(csv.reader(io.StringIO(read_text(path), newline="")))
+    numbered = read_cells(path)
+    rows = [cells for _, cells in numbered]
     wanted = [name for name in columns if name]
     if missing := [name for name in wanted if not rows or name not in rows[0]]:
         raise InputError(f"{path}: expected columns {', '.join(wanted)}; missing: {', '.join(missing)}")
     places = [rows[0].index(name) if name else 0 for name in columns]
-    if bad := next((number for number, row in enumerate(rows, 1) if len(row) != len(rows[0])), None):
-        raise InputError(f"{path}, row {bad}: not as many cells as the header has")
+    if bad := next((number for number, row in numbered if len(row) != len(rows[0])), None):
+        raise InputError(f"{path}, line {bad}: not as many cells as the header has")
     return [[row[at] for at in places] for row in rows[1:]]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 import math
 import zlib
@@ -13,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from evolute.errors import InputError
+
+_LONGEST = 64 << 20
+"""Characters of a CSV's cell: the module's own limit, 128 K, is shorter than some judges' replies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,25 @@ def read_rows(path: Path) -> list[Row]:
     if not rows:
         raise InputError(f"{path}: no row in it")
     return rows
+
+
+def read_cells(path: Path) -> list[tuple[int, list[str]]]:
+    """The rows of a CSV, each with the line where it begins; blank lines are no rows.
+
+    Raises:
+        InputError: the file cannot be read, or is none.
+    """
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
+    reader = csv.reader(io.StringIO(read_text(path), newline=""))
+    found, line = [], 1
+    try:
+        for cells in reader:
+            if cells:
+                found.append((line, cells))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(f"{path}, line {line}: not CSV: {error}") from None
+    return found
 
 
 def check_once(rows: Mapping[Any, Row] | None, key: object, row: Row, what: str) -> None:
