@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from evolute.export.markdown import code_block, inline, one_line, table
+from evolute.text.markdown import code_block, inline, one_line, table
 
 _SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
 _SIZE_NAMES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "n>1B")

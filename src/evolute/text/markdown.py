@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
-from evolute.text import printable
+from evolute.text.printing import printable
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#|~!$])")
 _LONGEST = 500
