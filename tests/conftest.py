@@ -12,6 +12,10 @@ from pathlib import Path
 import orjson
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A worker for each core: libraries that would take all cores for themselves only stand in each other's way.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch):

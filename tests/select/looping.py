@@ -22,10 +22,10 @@ from evolute.text.responses import check_response
 
 PARENT = "Explain how a mill grinds corn into flour, and name the parts of the mill that wear out first."
 FOREIGN = "Die Mühle mahlt das Korn, und der Müller trägt das Mehl in die Stadt. " * 3
-SIZE, GROWTH = 5_000, 4
+SIZE, GROWTH = 4_000, 3
 """Characters of the shorter text, and how many times as long the longer one is."""
-FLOOR, RATIO = 0.25, 9.0
-"""Processor seconds that are no matter; above them, costs may grow so many times (linear: 4; quadratic: 16)."""
+FLOOR, RATIO = 0.15, 6.0
+"""Processor seconds that are no matter; above them, costs may grow so many times (linear: 3; quadratic: 9)."""
 PHRASES = (
     "thank you ", "thank you, ", "Thank you! ", "As an AI ", "as an AI language model, ", "sorry, ", "I'm sorry ",
     "unfortunately, ", "oh well hi ", "I cannot ", "i am ", "my ", "as of my ", "it is ", "Sure! ", "sure, ",

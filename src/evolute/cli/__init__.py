@@ -113,6 +113,15 @@ models.command("evolute.cli.models:check", name="check", help="What an endpoint 
 models.command("evolute.cli.install:install", name="install", help="Install the embedded model.")
 app.command(models)
 
+delta = App(
+    sort_key=23, name="delta", help="A tuned model as what differs from its base, exactly.", help_format="plaintext"
+)
+delta.command("evolute.cli.delta:make", name="make", help="Write what a tuned model differs in from its base.")
+delta.command("evolute.cli.delta:apply", name="apply", help="Recover the tuned model from base and delta.")
+delta.command("evolute.cli.delta:verify", name="verify", help="Check every checksum; write nothing.")
+app.command(delta)
+app.command("evolute.cli.gguf:gguf", help="Write a Llama-family model as one .gguf file for llama.cpp.", sort_key=24)
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every error of ours is one message on standard error and a status."""
@@ -142,16 +151,19 @@ def _spelled_out(arguments: list[str]) -> list[str]:
 
 def program() -> None:
     """Run the command line as a process of its own."""
+    status: str | int | None = 0
     try:
         main()
     except SystemExit as end:
-        if end.code and "pyreqwest" in sys.modules:
-            # Its threads may still be at a call that failed, and abort the interpreter while it takes itself apart.
-            with contextlib.suppress(OSError, ValueError):
-                sys.stdout.flush()
-                sys.stderr.flush()
-            os._exit(end.code if isinstance(end.code, int) else 1)
-        raise
+        status = end.code
+    if "pyreqwest" in sys.modules and not isinstance(status, str):
+        # Its threads may still be at a call, and abort the interpreter while it takes itself apart: whatever the
+        # command came to, now and then (one run in thousands).
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status or 0)
+    sys.exit(status)
 
 
 def fail(message: str, status: int) -> None:
