@@ -93,6 +93,8 @@ app.command(
     "evolute.cli.respond:respond", help="Have a model answer every row of a file, each once, in order.", sort_key=15
 )
 
+app.command("evolute.cli.serve:serve", help="Serve a model as an OpenAI-compatible endpoint.", sort_key=17)
+
 operations = App(sort_key=20, name="operations", help="The ways to rewrite an instruction.", help_format="plaintext")
 operations.command("evolute.cli.operations:list_operations", name="list", help="All operations.")
 operations.command("evolute.cli.operations:show", name="show", help="One operation's file and prompt.")

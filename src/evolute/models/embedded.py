@@ -102,7 +102,7 @@ class Embedded:
         own = weights.name == Path(self._spec.model).name
         name = weights.stem if own else self._spec.model
         # Not in a thread: the engine holds the interpreter while it loads (about a second), so one would gain nothing.
-        self._server = _serve(weights, name, self._slots, self._context, self.key)
+        self._server = serve_gguf(weights, name, self._slots, self._context, self.key)
         self.base_url = self._server.listening_address + "/v1"
         # The key variable is emptied: the user's own key is for another endpoint, and is not sent here.
         endpoint = self._spec.model_copy(update={
@@ -128,15 +128,30 @@ class Embedded:
             self._server = None  # its destructor ends its threads
 
 
-def _serve(weights: Path, name: str, slots: int, context: int, key: str) -> Any:  # noqa: ANN401 - the engine has no type stubs
-    """Start llama.cpp's server on a free port of 127.0.0.1; returns when the model is loaded."""
+def serve_gguf(
+    weights: Path, name: str, slots: int, context: int, key: str, *, host: str = "127.0.0.1", port: int = 0
+) -> Any:  # noqa: ANN401 - the engine has no type stubs
+    """Start llama.cpp's server; returns when the model is loaded. It ends when what is returned is forgotten.
+
+    Args:
+        weights: a `.gguf` file.
+        name: what replies call the model.
+        slots: requests decoded together.
+        context: tokens of prompt and answer in one slot.
+        key: the bearer token that it wants; empty: none.
+        host: where it listens.
+        port: 0 takes a free one.
+
+    Raises:
+        InputError: the engine is missing, or cannot load the file.
+    """
     xllamacpp = _engine()
     params = xllamacpp.CommonParams()
     params.model.path = str(weights)
     params.model_alias = {name}  # else replies would carry this machine's path as the model's name
-    params.hostnames = ["127.0.0.1"]
-    params.port = 0
-    params.api_keys = [key]
+    params.hostnames = [host]
+    params.port = port
+    params.api_keys = [key] if key else []
     params.offline = True
     params.ui = False
     params.endpoint_slots = False

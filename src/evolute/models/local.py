@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evolute.errors import RequestRejected
 from evolute.formats import FORMATS, Format
-from evolute.formats.encoding import encode_prompt, ending_ids
 from evolute.models import wire
+from evolute.models.local_prompt import encode_prompt, ending_ids
 from evolute.models.local_sampling import Sampling, read_sampling
 from evolute.models.local_text import Unfolding
 from evolute.models.weights import LocalModel, find_model, open_files
@@ -69,6 +69,7 @@ class Local:
     name: str = field(default="", init=False)
     window: int = field(default=0, init=False)
     """Tokens of prompt and answer together."""
+    vocabulary: int = field(default=0, init=False)
     tokenizer: Any = field(default=None, init=False)
     _endings: frozenset[int] = field(default=frozenset(), init=False)
     _defaults: Sampling = field(default=Sampling(), init=False)
@@ -93,6 +94,7 @@ class Local:
         config = model.config.get_text_config(decoder=True)
         lengths = (getattr(config, name, None) for name in ("max_position_embeddings", "n_positions", "n_ctx"))
         self.window = next((one for one in lengths if isinstance(one, int) and one > 0), _WINDOW)
+        self.vocabulary = model.get_input_embeddings().num_embeddings
         given = model.generation_config
         own = given.eos_token_id if isinstance(given.eos_token_id, list) else [given.eos_token_id]
         self._endings = frozenset(ending_ids(self.tokenizer, self.format)) | {one for one in own if one is not None}
@@ -108,6 +110,28 @@ class Local:
         """
         return encode_prompt(self.tokenizer, self.format, messages, given)
 
+    def encode_text(self, text: str) -> list[int]:
+        """A text's tokens as they are, special tokens in it among them: the prompt of plain completions."""
+        ids: list[int] = self.tokenizer(text)["input_ids"]
+        return ids
+
+    def check_tokens(self, ids: Sequence[int]) -> None:
+        """Look that a prompt's tokens are the model's.
+
+        Raises:
+            RequestRejected: one is not.
+        """
+        if strange := [one for one in ids if not 0 <= one < self.vocabulary]:
+            raise RequestRejected(
+                f"the prompt has the token {strange[0]}; the model has {self.vocabulary:,}", status=400
+            )
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many answers grow, and how many wait."""
+        load: tuple[int, int] = self._engine.load
+        return load
+
     def sampling(self, fields: Mapping[str, Any]) -> Sampling:
         """What a request's fields ask for, over the model's and the format's own.
 
@@ -117,7 +141,7 @@ class Local:
         asked = read_sampling({**self.spec.extra_body, **fields}, self._defaults)
         return replace(asked, stop=(*asked.stop, *(one for one in self.format.stops if one not in asked.stop)))
 
-    async def stream(self, prompt: Sequence[int], sampling: Sampling) -> AsyncIterator[Piece]:
+    async def stream(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Piece]:
         """The answer to a prompt's tokens, piece by piece; leaving the iterator ends the work.
 
         Raises:
@@ -125,7 +149,7 @@ class Local:
             Overloaded: the device's memory is too small for what is asked at once.
             EndpointError: the engine failed.
         """
-        most = self._room(prompt, sampling)
+        most = self.room(prompt, sampling)
         text, count = Unfolding(self.tokenizer, sampling.stop), 0
         async with aclosing(self._engine.tokens(prompt, sampling, most, self._endings)) as tokens:
             async for drawn in tokens:
@@ -162,8 +186,12 @@ class Local:
         reply = {"model": self.name, "choices": [choice], "usage": usage}
         return wire.decode("chat", reply, time.perf_counter() - started, request.sampling)
 
-    def _room(self, prompt: Sequence[int], sampling: Sampling) -> int:
-        """The most tokens that the answer may have."""
+    def room(self, prompt: Sequence[int], sampling: Sampling) -> int:
+        """The most tokens that the answer to a prompt may have.
+
+        Raises:
+            RequestRejected: the prompt is empty, or fills the window.
+        """
         room = self.window - len(prompt)
         if not prompt or room < 1:
             raise RequestRejected(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,7 +55,7 @@ class Engine:
 
     async def tokens(
         self, prompt: Sequence[int], sampling: Sampling, most: int, endings: frozenset[int]
-    ) -> AsyncIterator[Drawn]:
+    ) -> AsyncGenerator[Drawn]:
         """The answer's tokens as they come, the ending one among them; leaving the iterator ends the work.
 
         Raises:
