@@ -7,9 +7,11 @@ import re
 import pytest
 
 from evolute.errors import InputError
+from evolute.evaluate.judged.controlled import REFERENCE
 from evolute.evolve.budget import Limits
 from evolute.models.loopback import Faults, LoopbackServer
 from evolute.pipeline.judged import evaluate_judged
+from evolute.pipeline.readings import readings_of
 from evolute.recipe import ModelSpec, Price
 from evolute.records import tagged_hash
 from evolute.scores import Score
@@ -234,6 +236,14 @@ async def test_an_empty_answer_is_judged_live_as_in_a_file(judging, tmp_path):
     assert "1 answers of us are empty, and judged as such" in live.score.notes
 
 
+async def test_an_opponent_that_says_the_same_is_remarked(judging):
+    told = []
+    async with LoopbackServer(answering(first)) as server:
+        score = (await judging(server)(against="us", settings={"limit": 2}, say=told.append)).score
+    assert any("every answer of us (opponent) is the same as us's" in note for note in score.notes)
+    assert any("every answer of us (opponent)" in remark for remark in told)
+
+
 async def test_a_judge_without_address_is_told_its_own_flag(judging):
     async with LoopbackServer(answering(fair)) as server:
         run = judging(server)
@@ -291,6 +301,35 @@ async def test_mt_bench_asks_two_turns_at_the_categorys_temperature_and_shows_re
     assert set(score.ran["judge_prompts"]) == {
         "single-v1", "single-v1-multi-turn", "single-math-v1", "single-math-v1-multi-turn",
     }  # fmt: skip
+
+
+async def test_a_second_turn_is_read_with_both_questions(judging, bench):
+    def judge(body):
+        return "Rating: [[9]]" if "Again." in json.dumps(body["messages"]) else "Rating: [[3]]"
+
+    async with LoopbackServer(answering(judge)) as server:
+        judged = await judging(server)("mt-bench", against=None, data=bench)
+    readings = {reading.id: reading for reading in readings_of(judged.folder, judged.score)}
+    first, second = readings["81:1"], readings["81:2"]
+    assert (first.question, first.answer, first.score) == ("Do 0.", "us 1: Do 0. indeed", -2.5)
+    assert (second.question, second.answer, second.score) == ("Do 0.\n\nAgain.", "us 3: Again. indeed", 3.5)
+    assert second.judged == ["Rating: [[9]]"]
+
+
+async def test_live_judgments_against_alpaca_eval_2s_reference_are_length_controlled(judging, instructions, tmp_path):
+    pytest.importorskip("sklearn")
+    theirs = tmp_path / "theirs.jsonl"
+    rows = [{"instruction": f"Say {n}", "output": "x" * (1 + n % 7), "generator": REFERENCE} for n in range(30)]
+    theirs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    difficulty = "".join(f"{n},0.0\n" for n in range(30))
+    (tmp_path / "instruction_difficulty.csv").write_text("index,instruction_difficulty\n" + difficulty)
+    gamed = "".join(f"verbose,{n},{-1 if n % 2 else 1},0.0,{0.8 if n % 2 else 0.2}\n" for n in range(30))
+    (tmp_path / "df_gamed_reconstructed.csv").write_text("model,index,sdl,d,p\n" + gamed)
+    async with LoopbackServer(answering(rank)) as server:
+        score = (await judging(server)("alpaca-eval", against=theirs, data=instructions)).score
+    assert score.measure.value == 100
+    assert 50 < score.also["length-controlled win rate"].value <= 100
+    assert any("approximate" in note for note in score.notes)
 
 
 async def test_mt_bench_in_pairs_ties_on_disagreement_and_on_the_same_answers(judging, bench):

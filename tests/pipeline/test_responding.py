@@ -112,6 +112,17 @@ async def test_vicunas_format_over_plain_completions(respond):
     assert [turn["value"] for turn in respond.rows()[0]["conversations"]][2::2] == ["yes", "yes"]
 
 
+async def test_a_bound_that_the_last_answer_reaches_leaves_nothing_unwritten(respond):
+    async with LoopbackServer(said) as server:
+        done = await respond(server, "One.", "Two.", limits=api.Limits(calls=2))
+    assert (done.stopped, [row["response"] for row in respond.rows()]) == ("", ["1: One.", "1: Two."])
+
+
+async def test_a_format_for_the_embedded_model_is_refused_with_what_works(respond):
+    with pytest.raises(InputError, match="leave out --format, or name a model behind an endpoint"):
+        await respond("", "One.", api_="embedded", format="vicuna-v1.1")
+
+
 async def test_alpacas_input_has_its_place(respond):
     async with LoopbackServer(said) as server:
         await respond(server, {"instruction": "Add.", "input": "1, 2"}, api_="completions", format="alpaca")

@@ -23,7 +23,7 @@ from evolute.pipeline.evolving import Watch
 from evolute.pipeline.generating import Answers, Sampling, generate, standing, usable_text
 from evolute.pipeline.generating import Question as Asked
 from evolute.pipeline.judgement import BASELINE, HEADING, Judgement, resolve_judgement
-from evolute.pipeline.settings import check_same, write_settings
+from evolute.pipeline.settings import check_same, no_format_here, write_settings
 from evolute.pipeline.stopping import INTERRUPTED, in_loop
 from evolute.pipeline.summary import EVALUATION, RESULTS
 from evolute.pipeline.verdicts import Verdicts, agreed, sum_up, told_of
@@ -193,6 +193,8 @@ class _Session:
         if not config.format:
             return
         form = find_format(config.format)
+        if config.model is not None and form.write is not None and config.model.api == "embedded":
+            raise InputError(no_format_here(form.name))
         if config.model is not None and form.write is not None and config.model.api not in _RAW_APIS:
             raise InputError(
                 f"the format {form.name!r} writes the whole prompt, which --api {config.model.api} would put into the "
@@ -248,6 +250,9 @@ class _Session:
             warmth = self._judgement.opponent_temperature
             told = "opponent" if warmth is None else f"temperature {warmth:g}"
             theirs = replace(theirs, name=f"{theirs.name} ({told})")
+        if theirs is not None and theirs.turns == ours.turns:
+            self._remarks.append(f"every answer of {theirs.name} is the same as {ours.name}'s: it is one model twice")
+            self._say(self._remarks[-1])
         for role, side in sides.items():
             for remark in told_of(role, side, len(self._questions.questions)):
                 self._say(remark)

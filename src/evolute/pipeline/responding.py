@@ -20,7 +20,14 @@ from evolute.pipeline.evolving import Watch
 from evolute.pipeline.generating import Question, Sampling, generate, standing
 from evolute.pipeline.ingest import BAD_ROWS, BadRows
 from evolute.pipeline.responses import write_responses
-from evolute.pipeline.settings import check_address, check_same, read_settings, validated, write_settings
+from evolute.pipeline.settings import (
+    check_address,
+    check_same,
+    no_format_here,
+    read_settings,
+    validated,
+    write_settings,
+)
 from evolute.pipeline.stopping import INTERRUPTED, in_loop
 from evolute.recipe import ModelSpec, assign
 from evolute.recipe.models import Part
@@ -157,7 +164,7 @@ def respond(
             lambda: budget.close(INTERRUPTED),
         )  # fmt: skip
     wanted = _wanted(asked, responding.n)
-    stopped = answers.stopped
+    stopped = answers.stopped if answers.count + answers.unasked < wanted else ""  # else all is there
     if answers.left and not stopped:
         stopped = f"{answers.left:,} of {wanted:,} answers could not be had ({answers.why_left})"
     if not stopped:
@@ -203,6 +210,8 @@ def _format(responding: Responding) -> Format:
             "(--format wizardlm-7b, vicuna-v1.1, alpaca, …; plain for none)"
         )
     form = find_format(responding.format or "chat")
+    if form.write is not None and api == "embedded":
+        raise InputError(no_format_here(form.name))
     if form.write is not None and api not in _RAW_APIS:
         raise InputError(
             f"the format {form.name!r} writes the whole prompt, which --api {api} would put into the endpoint's own "

@@ -91,6 +91,14 @@ def check_address(spec: ModelSpec, address: str = "--base-url", api: str = "--ap
         raise InputError(f"where is the model {spec.model!r}? Give {address} URL{here if api else ''}")
 
 
+def no_format_here(name: str) -> str:
+    """Why a format that writes the whole prompt does not go with the embedded model, and what does."""
+    return (
+        f"the format {name!r} writes the whole prompt, and the embedded model has a chat template of its own: leave "
+        "out --format, or name a model behind an endpoint (--api completions --base-url URL --model NAME)"
+    )
+
+
 def _complaint(source: str, problem: Mapping[str, Any]) -> str:
     """Field, what is wrong with it, and its value, unless that may be a secret."""
     where = [str(step) for step in problem["loc"]]
