@@ -286,6 +286,18 @@ def test_alpaca_eval_2s_csv_is_told_from_1s_even_where_a_model_only_draws(tmp_pa
     assert stored.rows["m (v2.csv)"]["win_rate"] == pytest.approx(30)
 
 
+def test_reviews_of_the_wizardlm_test_set_are_named_so(lines):
+    stored = sum_up_stored("wizardlm", [lines([reviewed(n) for n in range(1, 11)], "review_a_b.jsonl")])
+    assert {score.benchmark for score in stored.scores.values()} == {stored.benchmark} == {"wizardlm"}
+
+
+@pytest.mark.parametrize(("benchmark", "kind"), [("mt-bench", "alpaca-eval"), ("vicuna", "mt-bench")])
+def test_another_benchmarks_judgments_are_told_with_the_command_that_reads_them(benchmark, kind, lines):
+    row = annotated() if kind == "alpaca-eval" else graded()
+    with pytest.raises(InputError, match=f"evolute evaluate {kind} --judgments reads them"):
+        sum_up_stored(benchmark, [lines([row], "review_a_b.jsonl")])
+
+
 BAD = [
     ("mt-bench", [graded(), graded()], "line 2: question '81' is judged already, in .*line 1"),
     ("mt-bench", [graded(score="8")], "line 1: score: expected a number, got '8'"),

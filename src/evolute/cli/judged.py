@@ -76,9 +76,14 @@ def vicuna(
     _evaluate("vicuna", judgments, data, out, json, live)
 
 
-def wizardlm(*, data: Data = None, out: Out = None, json: Json = False, live: Live = _LIVE) -> None:
-    """The WizardLM test set (Xu et al. 2023): 218 instructions by skill and difficulty, judged as Vicuna's are."""
-    judge("wizardlm", live, data, out, as_json=json)
+def wizardlm(
+    *, judgments: Judgments = None, data: Data = None, out: Out = None, json: Json = False, live: Live = _LIVE
+) -> None:
+    """The WizardLM test set (Xu et al. 2023): 218 instructions by skill and difficulty, judged as Vicuna's are.
+
+    Has a model answer and a judge score; or sums up reviews in FastChat's format of 2023, as --out keeps them.
+    """
+    _evaluate("wizardlm", judgments, data, out, json, live)
 
 
 def quick(*, data: Data = None, out: Out = None, json: Json = False, live: Live = _LIVE) -> None:

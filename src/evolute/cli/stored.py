@@ -16,7 +16,9 @@ from evolute.text import printable
 _COLUMNS: Mapping[StoredBenchmark, Mapping[str, str]] = {
     "alpaca-eval": {
         "win rate": "win_rate",
-        "±": "standard_error",
+        "from": "low",
+        "to": "high",
+        "standard error": "standard_error",
         "length-controlled": "length_controlled_winrate",
         "wins": "n_wins",
         "draws": "n_draws",
@@ -51,6 +53,9 @@ _COLUMNS: Mapping[StoredBenchmark, Mapping[str, str]] = {
 }
 _NOTES = 4
 """Models whose notes fit a screen; --json has all."""
+
+
+_COLUMNS = {**_COLUMNS, "wizardlm": _COLUMNS["vicuna"]}
 
 
 def show_stored(

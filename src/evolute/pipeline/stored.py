@@ -6,9 +6,11 @@ import gc
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from evolute.errors import InputError
+from evolute.evaluate.judged.rows import read_rows
 from evolute.files import replacing
 from evolute.pipeline.storedannotations import sum_up_annotations
 from evolute.pipeline.storedverdicts import sum_up_mt_bench, sum_up_reviews
@@ -39,7 +41,25 @@ def sum_up_stored(benchmark: StoredBenchmark, judgments: Sequence[Path], data: P
         raise InputError(f"--data: there is no {data}")
     own = data / _FOLDERS[benchmark] if data is not None else None
     with _no_search_for_cycles():
-        return _SUMMING[benchmark](judgments, own if own is not None and own.is_dir() else data)
+        try:
+            stored = _SUMMING[benchmark](judgments, own if own is not None and own.is_dir() else data)
+        except InputError:
+            _check_kind(benchmark, judgments)
+            raise
+    scores = {name: replace(score, benchmark=benchmark) for name, score in stored.scores.items()}
+    return replace(stored, benchmark=benchmark, scores=scores)
+
+
+def _check_kind(benchmark: StoredBenchmark, judgments: Sequence[Path]) -> None:
+    """Look that no file is of another benchmark's kind."""
+    for path in judgments:
+        fields = {"generator_2"} if path.name.removesuffix(".gz").endswith(".csv") else read_rows(path)[0].fields.keys()
+        kind = next((kind for kind, names in _KINDS.items() if names & set(fields)), benchmark)
+        if kind != benchmark and (kind, benchmark) != ("vicuna", "wizardlm"):
+            raise InputError(
+                f"{path}: not {benchmark}'s judgments, but as those of {kind} are: evolute evaluate {kind} --judgments "
+                "reads them"
+            )
 
 
 @contextmanager
@@ -74,9 +94,16 @@ def write_stored(stored: Stored, out: Path) -> list[Path]:
     return written
 
 
-_FOLDERS: Mapping[StoredBenchmark, str] = {"alpaca-eval": "alpaca_eval", "mt-bench": "mt_bench", "vicuna": "vicuna"}
+_FOLDERS: Mapping[StoredBenchmark, str] = {
+    "alpaca-eval": "alpaca_eval", "mt-bench": "mt_bench", "vicuna": "vicuna", "wizardlm": "wizardlm",
+}  # fmt: skip
+_KINDS: Mapping[StoredBenchmark, set[str]] = {
+    "alpaca-eval": {"generator_1", "generator_2"}, "mt-bench": {"turn", "g1_winner"}, "vicuna": {"answer1_id"},
+}  # fmt: skip
+"""Fields by which others' files of judgments are told apart."""
 _SUMMING: Mapping[StoredBenchmark, Callable[[Sequence[Path], Path | None], Stored]] = {
     "alpaca-eval": sum_up_annotations,
     "mt-bench": sum_up_mt_bench,
     "vicuna": sum_up_reviews,
+    "wizardlm": sum_up_reviews,
 }

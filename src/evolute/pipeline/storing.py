@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 from evolute.evaluate.judged.rows import read_bytes
 from evolute.scores import Score
 
-StoredBenchmark = Literal["alpaca-eval", "mt-bench", "vicuna"]
+StoredBenchmark = Literal["alpaca-eval", "mt-bench", "vicuna", "wizardlm"]
 NOT_JUDGED = "no judgment of it in the file"
 T = TypeVar("T")
 
