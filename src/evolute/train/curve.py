@@ -45,7 +45,6 @@ def draw_curve(trained: Sequence[Point], held_out: Sequence[Point], path: Path, 
     if not trained and not held_out:
         raise InputError(f"{path}: there is no loss, or none that is a finite number, to draw a curve of")
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
         from matplotlib.ticker import EngFormatter, MaxNLocator
     except ImportError:
@@ -73,7 +72,7 @@ def draw_curve(trained: Sequence[Point], held_out: Sequence[Point], path: Path, 
     if title:
         axes.set_title(title, loc="left", fontsize=10, parse_math=False)
     with replacing(path) as file:
-        FigureCanvasAgg(figure).print_png(file)
+        figure.savefig(file, format="png")
 
 
 def _columns(points: Sequence[Point]) -> tuple[list[int], list[float]]:
