@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from evolute.cli.choices import Asked, arc_challenge
 from evolute.errors import InputError
 from evolute.evaluate.choice.tasks import make_task
 from evolute.pipeline.choices import marked_with
@@ -71,6 +72,11 @@ def test_what_it_logged_is_scored_with_our_metrics_and_ids(asked, tmp_path):
     [
         (FAILS, "(?s)failed.*loading the model.*no weights were found"),
         (LOGS.replace("KEPT", "3"), "question 3: 0 of 3 choices are scored"),
+        (
+            LOGS.replace("KEPT", "9").replace("arg_0", "asked"),
+            "line 1: not as lm-evaluation-harness .* logs a question",
+        ),
+        (LOGS.replace("KEPT", "9").replace("str(-1.0 - i)", "'low'"), "line 1: not as .*ValueError"),
         ("", "wrote no samples of arc_challenge"),
     ],
 )
@@ -78,6 +84,21 @@ def test_a_run_that_fails_or_logs_too_little_says_so_and_writes_nothing(asked, t
     with pytest.raises(InputError, match=message):
         evaluate_with_harness("arc-challenge", **asked, python=python_that_runs(tmp_path, script))
     assert not asked["out"].exists()
+
+
+def test_the_batch_size_is_handed_on(asked, tmp_path):
+    script = "import sys\nsys.exit(sys.argv[sys.argv.index('--batch_size') + 1] + ' at once')\n"
+    with pytest.raises(InputError, match="8 at once"):
+        evaluate_with_harness("arc-challenge", **asked, python=python_that_runs(tmp_path, script), batch_size=8)
+    with pytest.raises(InputError, match="--harness-batch must be at least 1, got 0"):
+        evaluate_with_harness("arc-challenge", **asked, batch_size=0)
+
+
+@pytest.mark.parametrize("bound", [{"max_calls": 3}, {"max_minutes": 1.0}, {"batch_tokens": 64}])
+def test_bounds_that_it_does_not_keep_are_refused(asked, bound):
+    given = Asked(model=str(asked["model"]), data=asked["data"], backend="harness", **bound)
+    with pytest.raises(InputError, match=r"--backend harness knows nothing of --(max|batch)-"):
+        arc_challenge(asked=given)
 
 
 def test_what_it_cannot_run_is_refused(asked):

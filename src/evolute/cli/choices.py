@@ -104,6 +104,9 @@ class Asked:
             group=_LOCAL, help="The python of an environment with lm-eval. Default: the one that runs this command."
         ),
     ] = None
+    harness_batch: Annotated[
+        int | None, Parameter(group=_LOCAL, help="Texts in one pass of the harness (default 1).")
+    ] = None
     base_url: BaseUrl = None
     api: Api = None
     api_key_env: KeyVariable = None
@@ -171,6 +174,14 @@ def _evaluate(benchmark: Benchmark, asked: Asked, as_json: bool, subjects: tuple
 def _by_harness(benchmark: Benchmark, asked: Asked, subjects: Sequence[str]) -> Chosen:
     if asked.base_url is not None or asked.api is not None or asked.model is None:
         raise InputError("--backend harness scores a model's files: give --model FOLDER, FILE.gguf or smollm2 alone")
+    ours = {
+        "--max-cost": asked.max_cost, "--max-calls": asked.max_calls, "--max-tokens": asked.max_tokens,
+        "--max-minutes": asked.max_minutes, "--batch-tokens": asked.batch_tokens, "--concurrency": asked.concurrency,
+    }  # fmt: skip
+    if given := [name for name, value in ours.items() if value is not None]:
+        raise InputError(
+            f"--backend harness knows nothing of {', '.join(given)}: leave it out (--harness-batch N is its)"
+        )
     return evaluate_with_harness(
         benchmark,
         asked.model,
@@ -182,13 +193,14 @@ def _by_harness(benchmark: Benchmark, asked: Asked, subjects: Sequence[str]) -> 
         subjects=subjects,
         dtype=asked.dtype or "auto",
         device=asked.device,
+        batch_size=1 if asked.harness_batch is None else asked.harness_batch,
         say=say,
     )
 
 
 def _by_us(benchmark: Benchmark, asked: Asked, subjects: Sequence[str]) -> Chosen:
-    if asked.harness_python is not None:
-        raise InputError("--harness-python is for --backend harness")
+    if asked.harness_python is not None or asked.harness_batch is not None:
+        raise InputError("--harness-python and --harness-batch are for --backend harness")
     given = {"batch_tokens": asked.batch_tokens, "dtype": asked.dtype, "device": asked.device}
     return evaluate_choices(
         benchmark,

@@ -48,6 +48,7 @@ def evaluate_with_harness(
     subjects: Sequence[str] = (),
     dtype: str = "auto",
     device: str | None = None,
+    batch_size: int = 1,
     say: Callable[[str], None] = lambda remark: None,
 ) -> Chosen:
     """Score a model on MMLU, ARC-Challenge, TruthfulQA or HellaSwag with lm-evaluation-harness's stock tasks.
@@ -66,6 +67,7 @@ def evaluate_with_harness(
         subjects: of MMLU, only these.
         dtype: auto, float32, bfloat16 or float16.
         device: cpu, cuda, …; None: the harness's choice.
+        batch_size: texts in one pass of the harness.
         say: told what is being done.
 
     Raises:
@@ -75,6 +77,8 @@ def evaluate_with_harness(
         raise InputError(f"--backend harness: {benchmark} is not run by it; it runs {', '.join(_PLACES)}")
     if dtype not in DTYPES:
         raise InputError(f"--dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+    if batch_size < 1:
+        raise InputError(f"--harness-batch must be at least 1, got {batch_size!r}")
     task = make_task(benchmark, data, shots=shots, limit=limit, subjects=subjects)
     local, program = find_model(str(model)), _python(python)
     folder = Path(out) if out is not None else None
@@ -88,7 +92,7 @@ def evaluate_with_harness(
         root = Path(name)
         write_mirror(root, task, Path(data))
         say(f"lm-evaluation-harness scores {len(task.questions):,} questions, {task.shots} examples before each")
-        _run(program, root, task, local, dtype, device)
+        _run(program, root, task, local, dtype, device, batch_size)
         found = read_samples(root / "out", task, local.name)
     marked = [marked_with(question, found) for question in task.questions]
     if folder is not None:
@@ -151,7 +155,9 @@ def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def _run(python: str, root: Path, task: Task, model: LocalModel, dtype: str, device: str | None) -> None:
+def _run(
+    python: str, root: Path, task: Task, model: LocalModel, dtype: str, device: str | None, batch_size: int
+) -> None:
     """Run it to its end. Links to the model spare its arguments the commas that a path may have."""
     if model.path.is_file():
         (root / "model").mkdir()
@@ -162,7 +168,8 @@ def _run(python: str, root: Path, task: Task, model: LocalModel, dtype: str, dev
         arguments = f"pretrained={root / 'model'},dtype={dtype}"
     command = [
         python, "-m", "lm_eval", "--model", "hf", "--model_args", arguments, "--tasks", ",".join(_tasks(task)),
-        "--num_fewshot", str(task.shots), "--batch_size", "1", "--log_samples", "--output_path", str(root / "out"),
+        "--num_fewshot", str(task.shots), "--batch_size", str(batch_size), "--log_samples",
+        "--output_path", str(root / "out"),
         *(["--device", device] if device else []),
     ]  # fmt: skip
     offline = os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(root / "home")}
@@ -210,21 +217,33 @@ def read_samples(folder: Path, task: Task, model: str) -> Found:
     for name, (choices, questions) in _tasks(task).items():
         if not (paths := sorted(folder.rglob(f"samples_{name}_[0-9]*.jsonl*"))):
             raise InputError(f"lm-evaluation-harness wrote no samples of {name}")
-        rows = {row["doc_id"]: (where, row) for where, row in rows_of(paths[-1])}
+        rows = {row.get("doc_id"): (where, row) for where, row in rows_of(paths[-1])}
         for number, question in enumerate(questions):
             where, row = rows.get(number, (str(paths[-1]), {}))
-            pairs, logged = question.pairs(choices), row.get("filtered_resps", ())
+            pairs = question.pairs(choices)
+            asked, logged = _logged(row, where)
             if len(logged) != len(pairs):
                 raise InputError(f"{where}: question {number}: {len(logged)} of {len(pairs)} choices are scored")
-            asked = [(one["arg_0"], one["arg_1"]) for one in row["arguments"].values()]
             differ += asked != pairs
-            for pair, (value, greedy) in zip(pairs, logged, strict=True):
-                found[pair] = Likelihood(float(value), str(greedy) == "True")
+            found |= dict(zip(pairs, logged, strict=True))
     notes = [f"scored by lm-evaluation-harness {(version := _version(folder))}"]
     if differ:
         notes.append(f"{differ:,} prompts of the harness are not to the letter ours")
     ran = {"backend": f"lm-evaluation-harness {version}"}
     return Found(model, len(found), found, len(found), ran, notes)
+
+
+def _logged(row: Mapping[str, Any], where: str) -> tuple[list[Pair], list[Likelihood]]:
+    """The prompts of a logged question and what each choice came to."""
+    try:
+        asked = [(one["arg_0"], one["arg_1"]) for one in row.get("arguments", {}).values()]
+        said = [Likelihood(float(value), str(greedy) == "True") for value, greedy in row.get("filtered_resps", ())]
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{where}: not as lm-evaluation-harness {VERSION} logs a question ({type(error).__name__}: {error}); "
+            "another version may log otherwise"
+        ) from None
+    return asked, said
 
 
 def _version(folder: Path) -> str:
