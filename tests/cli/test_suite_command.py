@@ -82,6 +82,28 @@ async def test_what_cannot_be_run_is_left_out_and_the_rest_goes_on(evaluated, tm
     assert "Left out:" in (tmp_path / "out" / "evaluation.html").read_text()
 
 
+async def test_a_suite_without_data_leaves_no_folder(evaluated, tmp_path):
+    shown, _ = await evaluated("--suite", "mbpp", status=1)
+    assert "left out: mbpp: " in shown.out
+    assert not (tmp_path / "out").exists()
+
+
+async def test_a_folder_that_holds_other_things_is_told(evaluated, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "letters.txt").write_text("")
+    shown, _ = await evaluated("--suite", "humaneval")
+    assert "holds other things (letters.txt)" in shown.err
+    again, _ = await evaluated("--suite", "humaneval")
+    assert "holds other things" not in again.err
+
+
+def test_a_models_folder_that_is_not_there_is_told_before_anything_is_done(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["evaluate", "models/mine", "--suite", "mbpp", "--out", str(tmp_path / "out")])
+    assert "models/mine: there is no such folder or .gguf file" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 async def test_a_bound_holds_for_all_benchmarks_together(evaluated):
     shown, calls = await evaluated("--suite", "humaneval", "quick", *AGAINST, "--max-calls", "8", status=4)
     assert calls == 8
@@ -94,6 +116,7 @@ async def test_a_bound_holds_for_all_benchmarks_together(evaluated):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
+        (("--suite", "hellaswap"), "Did you mean hellaswag?"),
         (("--suite", "quack"), "no suite and no benchmark 'quack': there are the suites quick, wizardlm, code"),
         (("--judge-model", "judge", "--against", "typo.jsonl"), "--against typo.jsonl: there is no such file"),
         ((), "who judges quick? Give --judge-model NAME"),

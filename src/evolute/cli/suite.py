@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,9 +23,10 @@ from evolute.pipeline.choices import evaluate_choices
 from evolute.pipeline.evaluating import evaluate_code
 from evolute.pipeline.judged import evaluate_judged
 from evolute.pipeline.judgement import BASELINE
-from evolute.pipeline.scorecards import read_scores
+from evolute.pipeline.scorecards import PAGE, read_scores
 from evolute.pipeline.suites import (
     AGAINST,
+    BENCHMARKS,
     CHOICES,
     JUDGED,
     PAIRED,
@@ -37,9 +39,11 @@ from evolute.pipeline.suites import (
 from evolute.recipe import ModelSpec
 
 _SUITE = Group("What is evaluated", sort_key=0)
-_MODEL = Group("Where the model is", sort_key=1)
+_MODEL = Group("Model", sort_key=1)
 _AGAINST = Group("What it is set against, and who judges", sort_key=2)
 _BOUNDS = Group("Bounds and results", sort_key=3)
+_NAMED = 3
+"""Other things in --out that are told by name."""
 _SHORTEST = 3
 """Letters of the embedded model's name that will do."""
 
@@ -134,6 +138,11 @@ def evaluate_model(
     wanted = benchmarks_of(asked.suite or ["quick"])
     _check(wanted, asked)
     sides = [_Side(model, asked.base_url, asked.api, asked, 0)]
+    if not out_.exists() and asked.base_url is None and asked.api is None and not sides[0].is_local:
+        raise InputError(
+            f"{model}: there is no such folder or .gguf file; for a model behind an endpoint give --base-url URL, too"
+        )
+    _tell_of_others(out_)
     if asked.against is not None and _is_model(asked.against):
         sides.append(_Side(asked.against, asked.against_base_url or asked.base_url, asked.api, asked, 1))
     parts = [part for name in wanted for part in _parts(name, sides, asked, out_)]
@@ -143,6 +152,9 @@ def evaluate_model(
     except OSError as error:
         raise InputError(f"--out {out_}: {error.strerror}: give a folder, or a place for one") from None
     suite = run_suite(f"{model}: {', '.join(asked.suite or ['quick'])}", parts, out_, bounds, say)
+    if suite.page is None:
+        with suppress(OSError):  # nothing was scored: an empty folder is not left behind
+            out_.rmdir()
     if json:
         sides_ = {side.label: side.scores for side in suite.card.sides}
         write_json(scores_as_json(sides_, suite.card.differences) | {"left_out": suite.card.left_out})
@@ -155,6 +167,16 @@ def evaluate_model(
         sys.exit(status_of(suite.stopped))
     if suite.card.left_out:
         sys.exit(1)
+
+
+def _tell_of_others(folder: Path) -> None:
+    """Say that a folder which no suite has been in holds other things."""
+    if not folder.is_dir() or (folder / PAGE).exists():
+        return
+    others = sorted(path.name for path in folder.iterdir() if path.name not in (*BENCHMARKS, AGAINST))
+    if others:
+        more = ", …" if len(others) > _NAMED else ""
+        say(f"{folder} holds other things ({', '.join(others[:_NAMED])}{more}): the benchmarks' folders go beside them")
 
 
 def _check(wanted: Sequence[str], asked: Asked) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from time import monotonic
 
@@ -90,9 +91,11 @@ def benchmarks_of(names: Sequence[str]) -> list[str]:
     found: dict[str, None] = {}
     for name in names:
         if name not in SUITES and name not in BENCHMARKS:
+            near = get_close_matches(name, [*SUITES, *BENCHMARKS], 1)
+            hint = f". Did you mean {near[0]}?" if near else ""
             raise InputError(
                 f"no suite and no benchmark {name!r}: there are the suites {', '.join(SUITES)} and the benchmarks "
-                f"{', '.join(BENCHMARKS)}"
+                f"{', '.join(BENCHMARKS)}{hint}"
             )
         found |= dict.fromkeys(SUITES.get(name, (name,)))
     return list(found)
