@@ -1,13 +1,14 @@
 """Executions: recorded once, recalled ever after, carried over by migrations and merges."""
 
 import asyncio
+import re
 import sqlite3
 from pathlib import Path
 
 import orjson
 import pytest
 
-from evolute.errors import LedgerError, NotRecorded
+from evolute.errors import InputError, LedgerError, NotRecorded
 from evolute.ledger import LEDGER, CandidateRow, Executions, Ledger, Reader
 from evolute.ledger.merging import merge_ledgers
 from evolute.ledger.schema import APPLICATION_ID, MIGRATIONS
@@ -90,6 +91,18 @@ def test_an_older_ledger_is_brought_up_to_date_and_keeps_its_verdicts(tmp_path, 
         assert once(Executions(ledger.reader, ledger), "1") == (["1"], 1)
         assert [row.instruction for row in ledger.reader.dataset()] == []
         assert ledger.reader.recall_execution(KEY) == "1"
+
+
+@pytest.mark.parametrize(
+    ("beside", "command"),
+    [((), "`evolute evolve --out "), (("evaluation.yaml",), "`evolute evaluate` command that made")],
+)
+def test_a_reader_of_an_older_ledger_names_the_command_that_fits(tmp_path, beside, command):
+    make_old(tmp_path / "run", 1, Seed("Sort a list."))
+    for name in beside:
+        (tmp_path / "run" / name).write_text("")
+    with pytest.raises(InputError, match=re.escape(command)):
+        Reader(tmp_path / "run")
 
 
 def make_run(run: Path, said: str, *, finished: bool) -> CandidateRow:

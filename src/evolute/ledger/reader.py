@@ -104,7 +104,12 @@ class Reader:
             )
         self._db = db or connect(run / LEDGER, write=False)
         if db is None and check_version(self._db) < len(MIGRATIONS):
-            raise InputError(f"{run} was begun by an older Evolute, or never begun: run `evolute evolve` on it once")
+            begun = (
+                "the `evolute evaluate` command that made it"
+                if (run / "evaluation.yaml").is_file()
+                else (f"`evolute evolve --out {run}`")
+            )
+            raise InputError(f"{run} was begun by an older Evolute, or never begun: run {begun} once")
 
     def __enter__(self) -> Reader:
         return self
