@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evolute.cli.choices import Asked, arc_challenge
+from evolute.cli.choices import Asked, arc_challenge, gsm8k
 from evolute.errors import InputError
 from evolute.evaluate.choice.tasks import make_task
 from evolute.pipeline.choices import marked_with
@@ -99,6 +99,11 @@ def test_bounds_that_it_does_not_keep_are_refused(asked, bound):
     given = Asked(model=str(asked["model"]), data=asked["data"], backend="harness", **bound)
     with pytest.raises(InputError, match=r"--backend harness knows nothing of --(max|batch)-"):
         arc_challenge(asked=given)
+
+
+def test_gsm8k_takes_no_options_of_log_likelihoods(asked):
+    with pytest.raises(InputError, match="not for gsm8k"):
+        gsm8k(asked=Asked(model="smollm2", data=asked["data"], dtype="float32"))
 
 
 def test_what_it_cannot_run_is_refused(asked):

@@ -82,14 +82,14 @@ class Asked:
     ] = None
     batch_tokens: Annotated[
         int | None,
-        Parameter(group=_LOCAL, help="Tokens in memory at once, with caches and padding (default 8192)."),
+        Parameter(group=_LOCAL, help="Tokens in memory at once, with caches and padding (default 8192; not gsm8k)."),
     ] = None
     dtype: Annotated[
         str | None,
-        Parameter(group=_LOCAL, help="auto (as the files say, the default), float32, bfloat16 or float16."),
+        Parameter(group=_LOCAL, help="auto (as the files say, the default), float32, bfloat16 or float16; not gsm8k."),
     ] = None
     device: Annotated[
-        str | None, Parameter(group=_LOCAL, help="cpu, cuda, … Default: an accelerator if there is one.")
+        str | None, Parameter(group=_LOCAL, help="cpu, cuda, … Default: an accelerator if there is one. Not gsm8k.")
     ] = None
     backend: Annotated[
         Literal["evolute", "harness"],
@@ -158,6 +158,10 @@ def gsm8k(*, asked: Asked = Asked(), json: Json = False) -> None:
 
 
 def _evaluate(benchmark: Benchmark, asked: Asked, as_json: bool, subjects: tuple[str, ...] | list[str] = ()) -> None:
+    if benchmark == "gsm8k" and (asked.batch_tokens, asked.dtype, asked.device) != (None, None, None):
+        raise InputError(
+            "--batch-tokens, --dtype and --device are for log-likelihoods of a model's files, not for gsm8k"
+        )
     if asked.data is None:
         raise InputError(f"where are {benchmark}'s questions? Give --data FOLDER")
     chosen = (
