@@ -110,3 +110,11 @@ async def test_killed_and_resumed_nothing_is_paid_for_twice(tmp_path):
         assert 12 <= server.requests <= 12 + IN_FLIGHT
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [row["response"] for row in rows] == [f"Question {number}?" for number in range(12)]
+
+
+def test_what_is_read_is_called_rows(capsys):
+    main(["respond", "--help"])
+    shown = capsys.readouterr().out
+    assert " Rows " in shown
+    assert "The first N rows." in shown
+    assert "Seeds" not in shown

@@ -36,7 +36,7 @@ from evolute.recipe import parse_assignment
 from evolute.seeds import SeedOptions
 from evolute.text import printable
 
-_ROWS = Group("Seeds", sort_key=3)
+_ROWS = Group("Rows", sort_key=3)
 _ASKED = Group("How the model is asked", sort_key=2)
 
 
@@ -93,10 +93,10 @@ def respond(
     *,
     out: Annotated[Path, Parameter(help="The file to write, as JSON Lines. The record of calls lies beside it.")],
     asked: Asked = Asked(),
-    column: Column = None,
-    where: Where = None,
-    limit: Limit = None,
-    split: Split = "train",
+    column: Annotated[Column, Parameter(group=_ROWS)] = None,
+    where: Annotated[Where, Parameter(group=_ROWS)] = None,
+    limit: Annotated[Limit, Parameter(group=_ROWS, help="The first N rows.")] = None,
+    split: Annotated[Split, Parameter(group=_ROWS)] = "train",
     skip_bad: Annotated[
         bool, Parameter(group=_ROWS, negative="", help="Set bad rows aside in OUT.ledger/bad-rows.jsonl.")
     ] = False,
