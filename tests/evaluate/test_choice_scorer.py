@@ -11,6 +11,7 @@ from evolute.errors import InputError
 from evolute.evaluate.choice.encoding import encode_pairs
 from evolute.evaluate.choice.prefixes import LEAST, WORTH, Leaf, computed, grow
 from evolute.evaluate.choice.tasks import make_task
+from evolute.models.weights import _no_bars
 
 stored = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the shared data are not beside this checkout")
 VOCABULARY = 50
@@ -236,3 +237,11 @@ def test_smollm2_scores_as_the_harness_logged(smollm2):
 def test_documents_score_as_the_harness_logged(smollm2, case):
     """A part of them, and of ARC, whose prompts are long, a few: all were compared by hand (docs/choices.md)."""
     assert max(differences(smollm2, *case, 3 if case[0] == "arc-challenge" else 20)) < 1e-3
+
+
+def test_no_bar_of_the_gguf_reader_is_shown(capsys):
+    reading = pytest.importorskip("transformers.modeling_gguf_pytorch_utils")
+    shown = reading.tqdm
+    with _no_bars():
+        assert list(reading.tqdm([1, 2], desc="Converting")) == [1, 2]
+    assert (capsys.readouterr().err, reading.tqdm) == ("", shown)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +91,22 @@ def open_files(
     except RuntimeError:
         raise InputError(f"--device must be one that torch knows (cpu, cuda, mps, …), got {device!r}") from None
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
-        model = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=dtype).eval().to(place)
+        with _no_bars():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
+            model = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=dtype).eval().to(place)
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, AssertionError) as error:
         raise InputError(f"{found.path}: cannot be opened with transformers: {error}") from None
     return model, tokenizer
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Without the bar of transformers' `.gguf` reader, which heeds neither its verbosity nor `disable_progress_bar`."""
+    from transformers import modeling_gguf_pytorch_utils as reading
+
+    shown = reading.tqdm
+    reading.tqdm = partial(shown, disable=True)
+    try:
+        yield
+    finally:
+        reading.tqdm = shown
