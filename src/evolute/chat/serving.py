@@ -97,14 +97,14 @@ async def serving(how: Serving) -> AsyncIterator[str]:
     """
     check_guard(how.host, how.key)
     if how.resolved_engine == "llama.cpp":
-        with _port(how.host, how.port) as taken:
+        with listening_socket(how.host, how.port) as taken:
             port = taken.getsockname()[1]
         with _llama(how, port) as url:
             yield url
         return
     spec = ModelSpec(api="local", model=str(how.found.path))
     local = Local(spec, how.slots or SLOTS, how.format, how.dtype, how.device)
-    with _port(how.host, how.port) as listening:  # before the model is loaded, which takes a while
+    with listening_socket(how.host, how.port) as listening:  # before the model is loaded, which takes a while
         async with local, _http(local, how, listening) as url:
             yield url
 
@@ -112,26 +112,27 @@ async def serving(how: Serving) -> AsyncIterator[str]:
 @asynccontextmanager
 async def _http(local: Local, how: Serving, listening: socket.socket) -> AsyncIterator[str]:
     port = listening.getsockname()[1]
-    hosts = ("127.0.0.1", "localhost", "::1") if _is_loopback(how.host) else ()
+    hosts = ("127.0.0.1", "localhost", "::1") if is_loopback(how.host) else ()
     config = uvicorn.Config(
         make_app(local, how.served_name, how.key, hosts),
         log_level="critical", access_log=False, lifespan="off", server_header=False, ws="none",
         timeout_graceful_shutdown=1,
     )  # fmt: skip
-    server = _Server(config)
+    server = Server(config)
     task = asyncio.create_task(server.serve(sockets=[listening]))
     try:
-        yield f"http://{_shown(how.host)}:{port}/v1"
+        yield f"http://{shown_host(how.host)}:{port}/v1"
     finally:
         server.should_exit = True
         await task
 
 
-class _Server(uvicorn.Server):  # type: ignore[misc] # uvicorn's types are not followed
+class Server(uvicorn.Server):  # type: ignore[misc] # uvicorn's types are not followed
     """Leaves signals to who started it."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
         yield
 
 
@@ -141,7 +142,7 @@ def _llama(how: Serving, port: int) -> Iterator[str]:
         how.found.path, how.served_name, how.slots or GGUF_SLOTS, how.context, how.key, host=how.host, port=port
     )
     try:
-        yield f"http://{_shown(how.host)}:{port}/v1"
+        yield f"http://{shown_host(how.host)}:{port}/v1"
     finally:
         del server  # its destructor ends its threads
 
@@ -168,21 +169,22 @@ def check_guard(host: str, key: str) -> None:
     Raises:
         InputError: others would be.
     """
-    if not key and not _is_loopback(host):
+    if not key and not is_loopback(host):
         raise InputError(
             f"--host {host} lets other machines ask this model: give --api-key-env NAME, with a key in that "
             "environment variable, or stay with 127.0.0.1"
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches that address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-def _port(host: str, port: int) -> socket.socket:
+def listening_socket(host: str, port: int) -> socket.socket:
     """A socket that is bound to the address.
 
     Raises:
@@ -206,5 +208,6 @@ def _port(host: str, port: int) -> socket.socket:
     return bound
 
 
-def _shown(host: str) -> str:
+def shown_host(host: str) -> str:
+    """A host as it stands in a URL."""
     return f"[{host}]" if ":" in host else host

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, Self
 
 import orjson
 from pyreqwest.exceptions import RequestError
@@ -37,7 +37,8 @@ class Answer:
     """What has come of an answer so far; it is whole when its stream is over.
 
     `finish` is why it ended, in the endpoint's words (`stop`, `length`, …); empty while it streams, or if it was
-    stopped. `model` is what the endpoint calls itself. `usage` is zero where the endpoint counts nothing.
+    stopped. `model` is what the endpoint calls itself. `usage` is zero where the endpoint counts nothing. `problem` is
+    for who asks: why there is no whole answer.
     """
 
     text: str = ""
@@ -45,11 +46,27 @@ class Answer:
     finish: str = ""
     usage: Usage = field(default_factory=Usage)
     model: str = ""
+    problem: str = ""
 
     @property
     def cut(self) -> bool:
         """Whether it ended at the most tokens of an answer."""
         return self.finish == "length"
+
+
+class Talks(Protocol):
+    """A model that streams, wherever it is."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    def stream(
+        self, messages: Sequence[Message], answer: Answer, sampling: Mapping[str, Any] | None = None, draw: int = 0
+    ) -> AsyncGenerator[Piece]:
+        """As `Talker.stream`."""
+        ...
 
 
 class Talker(Http):
@@ -68,6 +85,9 @@ class Talker(Http):
         api = "chat" if self.form.write is None else "completions"
         super().__init__(spec.model_copy(update={"api": api}))
         self._counts = True
+
+    async def __aenter__(self) -> Self:
+        return self
 
     @property
     def name(self) -> str:
@@ -99,10 +119,10 @@ class Talker(Http):
             async for chunk in chunks:
                 text, thought = self._read(chunk, answer)
                 thoughts, said = thinking.feed(text)
-                if piece := _add(answer, said, thought + thoughts):
+                if piece := add_piece(answer, said, thought + thoughts):
                     yield piece
         thoughts, said = thinking.end()
-        if piece := _add(answer, said, thoughts):
+        if piece := add_piece(answer, said, thoughts):
             yield piece
         if "</think>" in answer.text and not answer.thoughts:
             answer.text, thought_before = wire.split_thinking(answer.text, None)
@@ -225,7 +245,8 @@ def _parts(chunk: Mapping[str, Any], answer: Answer) -> tuple[str, str]:
     return text, thought
 
 
-def _add(answer: Answer, text: str, thought: str) -> Piece | None:
+def add_piece(answer: Answer, text: str, thought: str) -> Piece | None:
+    """Add to an answer; what was added, or None where that is nothing."""
     answer.text += text
     answer.thoughts += thought
     return Piece(text, thought) if text or thought else None

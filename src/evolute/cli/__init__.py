@@ -89,11 +89,15 @@ for _name, _about in (
 ):
     benchmarks.command(f"evolute.cli.choices:{_name}", name=_name.replace("_", "-"), help=_about)
 app.command(benchmarks)
+app.command("evolute.cli.chat:chat", help="Talk to a model in the terminal.", sort_key=18)
+app.command("evolute.cli.demo_page:demo", help="A page to talk to a model, or to two side by side.", sort_key=18)
 app.command(
     "evolute.cli.respond:respond", help="Have a model answer every row of a file, each once, in order.", sort_key=15
 )
 
 app.command("evolute.cli.serve:serve", help="Serve a model as an OpenAI-compatible endpoint.", sort_key=17)
+
+app.command("evolute.cli.train:train", help="Train a model on a dataset: full, LoRA or QLoRA, or DPO.", sort_key=16)
 
 operations = App(sort_key=20, name="operations", help="The ways to rewrite an instruction.", help_format="plaintext")
 operations.command("evolute.cli.operations:list_operations", name="list", help="All operations.")
