@@ -122,6 +122,10 @@ class Operation:
             turns += [Message("user", asked), Message("assistant", prompt.answer.fill({"rewrite": shown.rewrite}))]
         return (*turns, Message("user", prompt.short.fill(values)))
 
+    def answer(self, rewrite: str, *, demonstrations: bool = False) -> str:
+        """A good answer to `messages`: the rewritten instruction, set out as in the demonstrations where they ask."""
+        return self._prompt.answer.fill({"rewrite": rewrite}) if demonstrations and self._prompt.short else rewrite
+
 
 @dataclass(frozen=True, slots=True)
 class _Question:
