@@ -30,13 +30,18 @@ from evolute.pipeline.summary import Summary
 from evolute.recipe import Recipe
 from evolute.records import Row, Seed
 from evolute.seeds import SeedOptions
+from evolute.train.delta import Applied, Made, Verified, apply_delta, make_delta, verify_delta
+from evolute.train.gguf_file import Exported, export_gguf
 
 __all__ = [
+    "Applied",
     "Check",
     "Comparison",
     "Estimate",
     "EvoluteError",
+    "Exported",
     "Limits",
+    "Made",
     "Merged",
     "Ran",
     "Recipe",
@@ -46,6 +51,8 @@ __all__ = [
     "SeedOptions",
     "Selected",
     "Summary",
+    "Verified",
+    "apply_delta",
     "compare",
     "dataset",
     "evaluate_choices",
@@ -53,6 +60,8 @@ __all__ = [
     "evaluate_judged",
     "evolve",
     "export",
+    "export_gguf",
+    "make_delta",
     "merge",
     "plan",
     "preferences",
@@ -65,4 +74,5 @@ __all__ = [
     "select",
     "status",
     "verify",
+    "verify_delta",
 ]
