@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from evolute.formats.format import Format, Write
+from evolute.formats.jinja import one_turn, vicuna_turns
 from evolute.records import Message
 
 ALPACA = "Below is an instruction that describes a task. Write a response that appropriately completes the request."
@@ -24,19 +25,19 @@ VICUNA = (
 )
 """Vicuna v1.1's system prompt."""
 END = "</s>"
-"""What ends an answer in Llama's vocabulary."""
+"""What ends an answer in Llama's vocabulary; a tokenizer's own end token takes its place where one is at hand."""
 
 
-def _alone(system: str, turns: Sequence[Message], given: str) -> str:
+def _alone(system: str, turns: Sequence[Message], given: str, end: str | None) -> str:
     return turns[-1].content
 
 
-def _wizardlm(system: str, turns: Sequence[Message], given: str) -> str:
+def _wizardlm(system: str, turns: Sequence[Message], given: str, end: str | None) -> str:
     return f"{turns[-1].content}\n\n### Response:"
 
 
 def _alpaca(tail: str = "") -> Write:
-    def write(system: str, turns: Sequence[Message], given: str) -> str:
+    def write(system: str, turns: Sequence[Message], given: str, end: str | None) -> str:
         preamble = system or (ALPACA_INPUT if given else ALPACA)
         middle = f"\n\n### Input:\n{given}" if given else ""
         return f"{preamble}\n\n### Instruction:\n{turns[-1].content}{middle}\n\n### Response:{tail}"
@@ -44,11 +45,20 @@ def _alpaca(tail: str = "") -> Write:
     return write
 
 
-def _vicuna(system: str, turns: Sequence[Message], given: str) -> str:
-    said = (f"USER: {turn.content} " if turn.role == "user" else f"ASSISTANT: {turn.content}{END}" for turn in turns)
+def _vicuna(system: str, turns: Sequence[Message], given: str, end: str | None) -> str:
+    end = END if end is None else end
+    said = (f"USER: {turn.content} " if turn.role == "user" else f"ASSISTANT: {turn.content}{end}" for turn in turns)
     return f"{system or VICUNA} {''.join(said)}ASSISTANT:"
 
 
+def _alpaca_template(tail: str = "") -> str:
+    """Without Alpaca's separate input, of which chat templates know nothing: it stands below the instruction."""
+    return one_turn(
+        f"{{{{ system or {ALPACA!r} }}}}\n\n### Instruction:\n{{{{ instruction }}}}\n\n### Response:{tail}", system=True
+    )
+
+
+_STEPS = " Let's think step by step."
 _WIZARD = "github.com/nlpxucan/WizardLM"
 _ALPACA_STOPS = (END, "### Instruction:")
 
@@ -67,6 +77,7 @@ FORMATS: Mapping[str, Format] = {
             "base models, and prompts that are written out in full: the text as it is",
             "none: nothing is added",
             _alone,
+            jinja=one_turn("{{ instruction }}"),
         ),
         Format(
             "wizardlm-7b",
@@ -74,6 +85,7 @@ FORMATS: Mapping[str, Format] = {
             f"{_WIZARD}, WizardLM/src/train_freeform.py",
             _wizardlm,
             (END,),
+            jinja=one_turn("{{ instruction }}\n\n### Response:"),
         ),
         Format(
             "vicuna-v1.1",
@@ -84,6 +96,8 @@ FORMATS: Mapping[str, Format] = {
             (END, "USER:", "ASSISTANT:"),
             turns=True,
             system=True,
+            lead=" ",
+            jinja=vicuna_turns(VICUNA),
         ),
         Format(
             "alpaca",
@@ -93,6 +107,7 @@ FORMATS: Mapping[str, Format] = {
             _ALPACA_STOPS,
             system=True,
             input=True,
+            jinja=_alpaca_template(),
         ),
         Format(
             "wizardcoder",
@@ -101,14 +116,16 @@ FORMATS: Mapping[str, Format] = {
             _alpaca(),
             (*_ALPACA_STOPS, "<|endoftext|>"),
             system=True,
+            jinja=_alpaca_template(),
         ),
         Format(
             "wizardmath",
             "WizardMath, with a chain of thought",
             f"{_WIZARD}, WizardMath/README.md",
-            _alpaca(" Let's think step by step."),
+            _alpaca(_STEPS),
             _ALPACA_STOPS,
             system=True,
+            jinja=_alpaca_template(_STEPS),
         ),
     )
 }

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from evolute.errors import InputError
 from evolute.records import Message
 
-Write = Callable[[str, Sequence[Message], str], str]
-"""Makes the prompt of a system prompt (or ""), turns that end with the user's, and that turn's separate input."""
+Write = Callable[[str, Sequence[Message], str, str | None], str]
+"""Makes the prompt of a system prompt (or ""), turns that end with the user's, that turn's separate input, and what
+ends an answer (None: as the format has it)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Format:
         turns: whether it has room for turns before the last.
         system: whether it has room for a system prompt.
         input: whether it has a place for Alpaca's separate input; in any other, that stands below the instruction.
+        lead: what stands between the prompt and an answer that was learned.
+        jinja: the same as a chat template, for the tokenizer; None where there is none.
     """
 
     name: str
@@ -35,13 +38,16 @@ class Format:
     turns: bool = False
     system: bool = False
     input: bool = False
+    lead: str = ""
+    jinja: str | None = None
 
-    def render(self, messages: Sequence[Message], given: str = "") -> str:
+    def render(self, messages: Sequence[Message], given: str = "", end: str | None = None) -> str:
         """The prompt, up to where the answer begins.
 
         Args:
             messages: a system prompt or none, then turns of user and assistant, alternating, the user's last.
             given: Alpaca's separate input to the last turn.
+            end: what ends the answers of earlier turns; None: as the format has it.
 
         Raises:
             InputError: the format has no room for the system prompt or earlier turns, or the turns do not alternate.
@@ -53,8 +59,8 @@ class Format:
         system = messages[0].content if messages[0].role == "system" else ""
         turns = [message for message in messages if message.role != "system"]
         if given and not self.input:
-            turns, given = _with_input(turns, given), ""
-        return self.write(system, turns, given)
+            turns, given = with_input(turns, given), ""
+        return self.write(system, turns, given, end)
 
     def shape(self, messages: Sequence[Message], given: str = "") -> Sequence[Message]:
         """What is sent: the whole prompt as one message, or the messages themselves where the endpoint writes it.
@@ -62,9 +68,8 @@ class Format:
         Answers of earlier turns lose the space around them: the format puts its own there.
         """
         if self.write is None:
-            return _with_input(messages, given) if given else messages
-        bare = [replace(turn, content=turn.content.strip()) if turn.role == "assistant" else turn for turn in messages]
-        return (Message("user", self.render(bare, given)),)
+            return with_input(messages, given) if given else messages
+        return (Message("user", self.render(bare(messages), given)),)
 
     def objection(self, messages: Sequence[Message]) -> str:
         """Why these messages cannot be written in this format; empty where they can."""
@@ -80,7 +85,12 @@ class Format:
         return ""
 
 
-def _with_input(messages: Sequence[Message], given: str) -> list[Message]:
+def bare(messages: Sequence[Message]) -> list[Message]:
+    """The messages, answers without the space around them: a format puts its own there."""
+    return [replace(turn, content=turn.content.strip()) if turn.role == "assistant" else turn for turn in messages]
+
+
+def with_input(messages: Sequence[Message], given: str) -> list[Message]:
     """The messages with the input below the last one's text, as a seed shows it."""
     *before, last = messages
     return [*before, Message(last.role, f"{last.content}\n\n{given}")]

@@ -16,6 +16,13 @@ try:
 except ImportError:
     raise MissingExtra("a prompt format of your own (--format FILE)", "report") from None
 
+_ONE_TURN = """\
+{%- set system = messages[0]['content'] if messages[0]['role'] == 'system' else '' -%}
+{%- set turns = messages[1:] if messages[0]['role'] == 'system' else messages -%}
+{%- if turns | length != 1 %}{{ raise_exception('this prompt format is for one turn only') }}{% endif -%}
+{%- set instruction = turns[-1]['content'] -%}{%- set input = '' -%}
+"""
+"""What gives a template of one turn its names, where it is a tokenizer's chat template."""
 _KNOWN = ("messages", "instruction", "input", "system")
 
 
@@ -24,7 +31,7 @@ def template_format(path: Path) -> Format:
 
     It is given `messages` (each with `role` and `content`), as a model's own chat template is, and for prompts of one
     turn `instruction`, `input` and `system` (empty where there is none). `add_generation_prompt` is true, `bos_token`
-    and `eos_token` are empty, `tools` and `documents` are none, and `raise_exception` refuses.
+    is empty, and so is `eos_token` where no tokenizer is at hand, `tools` and `documents` are none, and `raise_exception` refuses.
 
     Raises:
         InputError: the file cannot be read, is no template, or shows no instruction.
@@ -50,7 +57,7 @@ def template_format(path: Path) -> Format:
     turns = "messages" in used
     return Format(
         str(path), "your own", text, _writing(template, path), turns=turns, system=turns or "system" in used,
-        input="input" in used,
+        input="input" in used, jinja=text if turns else _ONE_TURN + text,
     )  # fmt: skip
 
 
@@ -58,12 +65,12 @@ def _writing(template: Template, path: Path) -> Write:
     def refuse(message: str) -> NoReturn:
         raise InputError(f"{path}: the prompt format refuses this conversation: {message}")
 
-    def write(system: str, turns: Sequence[Message], given: str) -> str:
+    def write(system: str, turns: Sequence[Message], given: str, end: str | None) -> str:
         before = (Message("system", system),) if system else ()
         shown = {
             "messages": [{"role": turn.role, "content": turn.content} for turn in (*before, *turns)],
             "instruction": turns[-1].content, "input": given, "system": system,
-            "add_generation_prompt": True, "bos_token": "", "eos_token": "", "tools": None, "documents": None,
+            "add_generation_prompt": True, "bos_token": "", "eos_token": end or "", "tools": None, "documents": None,
             "raise_exception": refuse,
         }  # fmt: skip
         try:
