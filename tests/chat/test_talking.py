@@ -92,9 +92,12 @@ def test_without_thoughts_nothing_is_lost(answer, places):
     assert ("".join(t for t, _ in parts), "".join(said for _, said in parts)) == ("", answer)
 
 
+def spec_of(server):
+    return ModelSpec(model="m", base_url=server.base_url)
+
+
 async def ask(server, messages=HELLO, form=None, **sampling):
-    spec = ModelSpec(model="m", base_url=server.base_url)
-    async with Talker(spec, form and find_format(form)) as talker:
+    async with Talker(spec_of(server), form and find_format(form)) as talker:
         answer = Answer()
         pieces = [piece async for piece in talker.stream(messages, answer, sampling, draw=7)]
     return answer, pieces
@@ -120,6 +123,23 @@ async def test_an_answer_comes_in_pieces_with_usage_and_why_it_ended():
     sent = server.last_body
     assert (sent["stream"], sent["temperature"], sent["seed"]) == (True, 0.5, 7)
     assert "top_p" not in sent
+
+
+async def test_each_piece_is_there_before_the_next_is_written():
+    read = asyncio.Event()
+
+    async def one_by_one():
+        for word in ("One ", "two ", "three"):
+            yield word
+            await read.wait()
+            read.clear()
+
+    async with LoopbackServer(lambda body: one_by_one()) as server, Talker(spec_of(server)) as talker:
+        answer = Answer()
+        async with asyncio.timeout(20):
+            async for _ in talker.stream(HELLO, answer):
+                read.set()
+    assert answer.text == "One two three"
 
 
 async def test_a_format_is_written_out_with_its_stop_words():
@@ -197,7 +217,7 @@ async def test_other_refusals_are_errors_that_say_what_to_do():
 async def test_a_stream_that_breaks_is_an_error_and_keeps_what_came(reply, error):
     async with (
         LoopbackServer(lambda body: reply) as server,
-        Talker(ModelSpec(model="m", base_url=server.base_url)) as t,
+        Talker(spec_of(server)) as t,
     ):
         answer = Answer()
         with pytest.raises(error):
@@ -219,7 +239,7 @@ async def test_stopping_hangs_up():
 
     async with (
         LoopbackServer(lambda body: endless()) as server,
-        Talker(ModelSpec(model="m", base_url=server.base_url)) as talker,
+        Talker(spec_of(server)) as talker,
     ):
         answer = Answer()
         async with aclosing(talker.stream(HELLO, answer)) as pieces:

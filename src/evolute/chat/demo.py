@@ -12,17 +12,17 @@ import gradio as gr
 import orjson
 
 from evolute.chat.sessions import Panel, Session
-from evolute.chat.showing import shown, turn_at
+from evolute.chat.showing import shown, turn_at, unmarked
 from evolute.chat.turns import Turn, whole_messages
 from evolute.chat.votes import Choice, Vote, record_vote
 from evolute.errors import EvoluteError
 
 _VOTES: Mapping[Choice, str] = {
-    "first": "◀ Left is better", "second": "Right is better ▶", "tie": "Equally good", "both-bad": "Both bad",
+    "first": "A is better", "second": "B is better", "tie": "Equally good", "both-bad": "Both bad",
 }  # fmt: skip
 CSS = """
 footer {display: none !important}
-.gradio-container {max-width: 1200px !important; margin: 0 auto !important}
+.gradio-container {width: 100% !important; max-width: 1200px !important; margin: 0 auto !important}
 .narrow-buttons button {min-width: 8em}
 """
 
@@ -74,7 +74,7 @@ class Page:
             )  # fmt: skip
             self.send = gr.Button("Send", variant="primary", scale=1, min_width=90, elem_id="send")
             self.stop = gr.Button("Stop", variant="stop", scale=1, min_width=90, visible=False, elem_id="stop")
-            self.fresh = gr.Button("New conversation", scale=1, min_width=90, elem_id="new")
+            self.fresh = gr.Button("New", scale=1, min_width=90, elem_id="new")
         with gr.Accordion("System prompt and parameters", open=False, elem_id="settings"):
             self.system = gr.Textbox(start.system, label="System prompt", lines=2, elem_id="system")
             self.temperature = gr.Slider(0, 2, start.temperature, step=0.05, label="Temperature (0: the likeliest)")
@@ -109,8 +109,8 @@ class Page:
             chat.retry(self._again(place), asked, **on)
             chat.edit(self._edited(place), asked, **on)
             chat.undo(self._undone(place), [self.session], **on)
-        self.fresh.click(self._new, [self.session], **on)
-        self.blocks.load(self._new, [self.session], **on)
+            chat.clear(self._new, None, **on)
+        self.fresh.click(self._new, None, **on)
         self.stop.click(self._stopped, None, None, queue=False, api_visibility="private")
         self.blocks.unload(self._stopped)
         self.examples.click(lambda sample: sample[0], self.examples, self.box, queue=False, api_visibility="private")
@@ -144,7 +144,7 @@ class Page:
             session: Session, system: str, temperature: float, top_p: float, most: int,
             request: gr.Request, change: gr.EditData,
         ) -> AsyncIterator[Any]:  # fmt: skip
-            text = str(change.value)
+            text = unmarked(str(change.value))
             if self._busy(request) or not session.turns or not text.strip():
                 yield self._view(session)
                 return
@@ -174,7 +174,7 @@ class Page:
             yield self._view(session, answering=True)
         yield self._view(session)
 
-    def _new(self, session: Session, request: gr.Request) -> Any:  # noqa: ANN401
+    def _new(self, request: gr.Request) -> Any:  # noqa: ANN401
         self.panel.stop(str(request.session_hash))
         return self._view(self.panel.new_session(), box="")
 

@@ -56,7 +56,10 @@ class Panel:
 
     def label(self, session: Session, place: int) -> str:
         """What the model at a place of the page is called there."""
-        return self.talkers[session.order[place]].name if session.named else f"Model {'AB'[place]}"
+        name = self.talkers[session.order[place]].name if session.named else ""
+        if len(self.talkers) == 1:
+            return name
+        return f"{'AB'[place]}: {name}" if name else f"Model {'AB'[place]}"
 
     def busy(self, visitor: str) -> bool:
         """Whether a visitor's question is being answered."""

@@ -12,6 +12,9 @@ from evolute.text import printable
 
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 _SPAN = re.compile(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)")
+_ENTITY = "&lt;"
+_APART = "<\u200b"
+"""A sign and a space of no width: no tag either. The user's own words stand so, for they can be edited on the page."""
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$&])")
 
 
@@ -34,16 +37,21 @@ def literal(text: str) -> str:
     return _MARKS.sub(r"\\\1", " ".join(printable(text).split()))
 
 
-def harmless(text: str) -> str:
+def unmarked(text: str) -> str:
+    """The user's words, as they came back from the page."""
+    return text.replace(_APART, "<")
+
+
+def harmless(text: str, sign: str = _ENTITY) -> str:
     """A text's Markdown with its HTML shown as text, so that `List<int>` is not lost and no tag does anything.
 
     Code keeps its signs: fenced, indented by four, or between backticks in a line. What this misses, the page's
     sanitiser and its content policy stop.
     """
-    return "\n".join(_lines(printable(text)))
+    return "\n".join(_lines(printable(text), sign))
 
 
-def _lines(text: str) -> Iterator[str]:
+def _lines(text: str, sign: str) -> Iterator[str]:
     fence = ""
     for line in text.split("\n"):
         mark = _FENCE.match(line)
@@ -55,20 +63,20 @@ def _lines(text: str) -> Iterator[str]:
             fence = mark[1]
             yield line
         else:
-            yield line if line.startswith(("    ", "\t")) else _outside(line)
+            yield line if line.startswith(("    ", "\t")) else _outside(line, sign)
 
 
-def _outside(line: str) -> str:
+def _outside(line: str, sign: str) -> str:
     """A line with `<` escaped outside its code spans."""
     parts, at = [], 0
     for span in _SPAN.finditer(line):
-        parts += [line[at : span.start()].replace("<", "&lt;"), span[0]]
+        parts += [line[at : span.start()].replace("<", sign), span[0]]
         at = span.end()
-    return "".join([*parts, line[at:].replace("<", "&lt;")])
+    return "".join([*parts, line[at:].replace("<", sign)])
 
 
 def _shown(turn: Turn, side: int) -> Iterator[dict[str, Any]]:
-    yield {"role": "user", "content": harmless(turn.asked)}
+    yield {"role": "user", "content": harmless(turn.asked, _APART)}
     if side < len(turn.answers):
         yield from _answer(turn.answers[side])
 

@@ -138,7 +138,8 @@ class Talker(Http):
         """The events' JSON. A field that is refused and can be left out is left out, as `Http.complete` does."""
         while True:
             terms, body = self.terms, self._body(request)
-            call = (self._client or self._open()).post(self._url).body_bytes(body).build_streamed()
+            post = (self._client or self._open()).post(self._url).body_bytes(body)
+            call = post.streamed_read_buffer_limit(0).build_streamed()  # else it waits for the first 64 KiB
             failed: EvoluteError | None = None
             try:
                 async with call as response:
