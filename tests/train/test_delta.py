@@ -15,6 +15,7 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
+from evolute.cli import main  # noqa: E402
 from evolute.errors import InputError  # noqa: E402
 from evolute.train.delta import _bits, _difference, _flat, apply_delta, make_delta, verify_delta  # noqa: E402
 from evolute.train.deltafile import described  # noqa: E402
@@ -256,3 +257,18 @@ def test_what_is_no_folder_with_weights_is_said(pair, tmp_path):
         make_delta(base, tuned, tmp_path / "delta")
     with pytest.raises(InputError, match="no such folder"):
         apply_delta(base, tmp_path / "nowhere", tmp_path / "again")
+
+
+def test_the_commands_say_what_was_done(pair, tmp_path, capsys):
+    base, tuned = map(str, pair)
+    delta, again = str(tmp_path / "delta"), str(tmp_path / "again")
+    main(["delta", "make", base, tuned, "--out", delta])
+    assert "4 tensors (1.3 kB): 1 equal to the base's and not stored" in capsys.readouterr().err
+    main(["delta", "apply", base, delta, "--out", again])
+    assert "exact, each has the checksum" in capsys.readouterr().err
+    main(["delta", "verify", base, delta, again])
+    assert "all checksums hold: 4 tensors of the base" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as end:
+        main(["delta", "verify", tuned, delta])
+    assert end.value.code == 2
+    assert "this delta is for another base ('base')" in capsys.readouterr().err

@@ -145,6 +145,7 @@ def write_shard(tensors: Mapping[str, Any], path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # safetensors lets only its owner read it
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
