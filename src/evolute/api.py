@@ -19,6 +19,7 @@ from evolute.pipeline.evolving import evolve, resolve_recipe
 from evolute.pipeline.judged import evaluate_judged
 from evolute.pipeline.merging import Merged, merge
 from evolute.pipeline.planning import plan
+from evolute.pipeline.proving import Proved, prove
 from evolute.pipeline.publishing import preferences, publish_folder
 from evolute.pipeline.reading import dataset, export, status
 from evolute.pipeline.reporting import report
@@ -65,6 +66,7 @@ __all__ = [
     "merge",
     "plan",
     "preferences",
+    "prove",
     "publish_folder",
     "replay",
     "report",

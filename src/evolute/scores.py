@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Scale = Literal["%", "points", "ratio"]
+Scale = Literal["%", "points", "ratio", "nats"]
 FORMAT = 1
 """Of the JSON; a later one is refused."""
 COVERAGE = 0.9
@@ -90,7 +90,8 @@ class Score:
         benchmark: its name on the command line, "mt-bench".
         model: who was scored.
         metric: what the number is, "pass@1", "win rate", "acc_norm", "ratio of summed scores".
-        scale: "%" (a fraction times 100), "points" (of 10), or "ratio" (a percentage of the opponent's score).
+        scale: "%" (a fraction times 100), "points" (of 10), "ratio" (a percentage of the opponent's score), or "nats"
+            (a loss: less is better).
         measure: the headline. Its value is None where less than `COVERAGE` of the items is scored.
         n: items that are scored.
         unscored: items that are not: a missing or unreadable verdict, an answer that could not be had.

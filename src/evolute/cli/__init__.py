@@ -99,6 +99,10 @@ app.command("evolute.cli.serve:serve", help="Serve a model as an OpenAI-compatib
 
 app.command("evolute.cli.train:train", help="Train a model on a dataset: full, LoRA or QLoRA, or DPO.", sort_key=16)
 
+app.command(
+    "evolute.cli.prove:prove", help="Whether training on the evolved set beats training on its seeds.", sort_key=19
+)
+
 operations = App(sort_key=20, name="operations", help="The ways to rewrite an instruction.", help_format="plaintext")
 operations.command("evolute.cli.operations:list_operations", name="list", help="All operations.")
 operations.command("evolute.cli.operations:show", name="show", help="One operation's file and prompt.")

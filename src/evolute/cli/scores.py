@@ -47,7 +47,7 @@ def show_scores(console: Console, card: Scorecard) -> None:
         first = card.scores(benchmark)[0][2]
         cells = [_cell(side.scores.get(benchmark)) for side in card.sides]
         others = [card.reference(benchmark, model) for model in models]
-        digits = 2 if first.scale == "points" else 1
+        digits = {"points": 2, "nats": 3}.get(first.scale, 1)
         published = [Text(f"{one.value:.{digits}f}" if one else "–", style="dim") for one in others]
         table.add_row(Text(printable(f"{benchmark} ({first.metric})")), *map(Text, cells), *published)
     console.print(table)

@@ -73,7 +73,8 @@ def differences(sides: Mapping[str, Mapping[str, Score]]) -> Iterator[Difference
         for benchmark in mine:
             if benchmark in theirs:
                 found = paired(mine[benchmark], theirs[benchmark])
-                told = found.told.replace("the first", one).replace("the second", other)
+                better = (other, one) if mine[benchmark].scale == "nats" else (one, other)  # of a loss, less
+                told = found.told.replace("the first", better[0]).replace("the second", better[1])
                 if found.left and found.n:
                     told += f" ({found.left:,} items that only one has scored are left out)"
                 if found.n and found.otherwise:

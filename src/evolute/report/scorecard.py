@@ -174,6 +174,8 @@ def told(measure: Measure, scale: str) -> str:
     """A number in its scale; "no number" where nothing may be said."""
     if measure.value is None:
         return "no number"
+    if scale == "nats":
+        return f"{measure.value:.3f}"
     return f"{measure.value:.2f}" if scale == "points" else f"{measure.value:.1f} %"
 
 
@@ -181,7 +183,7 @@ def interval(measure: Measure, scale: str) -> str:
     """Its interval: `52.1 to 67.0`; empty where there is none."""
     if measure.low is None or measure.high is None:
         return ""
-    digits = 2 if scale == "points" else 1
+    digits = {"points": 2, "nats": 3}.get(scale, 1)
     return f"{measure.low:.{digits}f} to {measure.high:.{digits}f}"
 
 
