@@ -44,6 +44,7 @@ __all__ = [
     "Limits",
     "Made",
     "Merged",
+    "Proved",
     "Ran",
     "Recipe",
     "Responded",
