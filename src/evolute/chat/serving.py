@@ -88,14 +88,15 @@ class Serving:
 
 
 @asynccontextmanager
-async def serving(how: Serving) -> AsyncIterator[str]:
-    """Serve while the block runs; gives the address, up to `/v1`.
+async def serving(how: Serving, say: Callable[[str], None] = lambda remark: None) -> AsyncIterator[str]:
+    """Serve while the block runs; gives the address, up to `/v1`. `say` is told what is opened.
 
     Raises:
         InputError: it would listen to others without a key, the address is taken, or the model cannot be opened.
         MissingExtra: what it needs is not installed.
     """
     check_guard(how.host, how.key)
+    say(f"opening {how.found.path} with {how.resolved_engine} …")
     if how.resolved_engine == "llama.cpp":
         with listening_socket(how.host, how.port) as taken:
             port = taken.getsockname()[1]
@@ -190,6 +191,8 @@ def listening_socket(host: str, port: int) -> socket.socket:
     Raises:
         InputError: it is taken, or is none of this machine's.
     """
+    if not 0 <= port < 2**16:
+        raise InputError(f"--port must be from 0 to {2**16 - 1}, got {port}")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
@@ -200,10 +203,9 @@ def listening_socket(host: str, port: int) -> socket.socket:
         except OSError:
             bound.close()
             raise
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise InputError(
-            f"cannot listen at {host}:{port}: {error.strerror if isinstance(error, OSError) else error}; is it taken? "
-            "Give another --port (0: any free one)"
+            f"cannot listen at {host}:{port}: {error.strerror or error}. Give another --port (0: any free one)"
         ) from None
     return bound
 

@@ -80,8 +80,7 @@ def serve(
     )  # fmt: skip
 
     async def run() -> None:
-        say(f"opening {found.path} with {how.resolved_engine} …")
-        async with serving(how) as url:
+        async with serving(how, say) as url:
             await until_stopped(lambda: say(f"{how.served_name} answers at {url} (Ctrl-C ends it)"))
         say("ended")
 

@@ -152,6 +152,8 @@ def serve_gguf(
     params.hostnames = [host]
     params.port = port
     params.api_keys = [key] if key else []
+    params.cors_origins = "http://127.0.0.1"  # else any web page could ask it, by its visitors' browsers
+    params.cors_credentials = False
     params.offline = True
     params.ui = False
     params.endpoint_slots = False

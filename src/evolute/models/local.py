@@ -11,8 +11,8 @@ from typing import Any
 
 from evolute.errors import RequestRejected
 from evolute.formats import FORMATS, Format
+from evolute.formats.encoding import encode_prompt, ending_ids
 from evolute.models import wire
-from evolute.models.local_prompt import encode_prompt, ending_ids
 from evolute.models.local_sampling import Sampling, read_sampling
 from evolute.models.local_text import Unfolding
 from evolute.models.weights import LocalModel, find_model, open_files
