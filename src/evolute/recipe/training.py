@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 import orjson
+import yaml
 from pydantic import Field, field_validator, model_validator
 
 from evolute.recipe.models import Part
@@ -69,6 +70,9 @@ class TrainRecipe(Part):
     """Tokens of the longest example, prompt and answers."""
     too_long: Literal["drop", "truncate"] = "drop"
     """An example of more tokens is dropped; or cut after `max_length`, and then nothing teaches its end."""
+    skip_bad: bool = False
+    """Leave rows out that cannot be trained on (no answer, an empty turn, two turns of one side in a row), with their
+    number; else they are an error."""
     packing: bool = False
     """Put several examples into one row of `max_length` tokens, none of which sees another."""
     learning_rate: float = Field(default=2e-5, gt=0, lt=1)
@@ -101,9 +105,10 @@ class TrainRecipe(Part):
     validation_seed: int = 0
     """Another split."""
     eval_steps: Positive | None = None
-    """Measure the validation loss every so many steps; null: with each checkpoint and at the end."""
+    """Measure the validation loss every so many steps; null: after each epoch; and at the end in any case."""
     save_steps: Positive | None = None
-    """Write a checkpoint every so many steps; null: after each epoch and at the end."""
+    """Write a checkpoint every so many steps; null: after each epoch, but not more often than every 50 steps. None is
+    written at the end, where the model itself is."""
     keep: Positive = 2
     """So many checkpoints, the latest, are kept."""
     log_steps: Positive = 1
@@ -154,3 +159,7 @@ class TrainRecipe(Part):
         """Hash of all that decides the weights, and of `more` (the base, the dataset)."""
         data = self.model_dump(mode="json", exclude={"name", "base", "samples", "sample_tokens", *RUNTIME_FIELDS})
         return tagged_hash("train-1", orjson.dumps(data, option=orjson.OPT_SORT_KEYS), *more).hex()
+
+    def to_yaml(self) -> str:
+        """The recipe as a file, every field resolved."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,93 @@
+"""The trained model as a folder that any tool opens: safetensors, tokenizer, chat template, generation settings."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from evolute.errors import InputError
+from evolute.formats import Format
+from evolute.models.weights import open_files
+from evolute.recipe.training import TrainRecipe
+from evolute.train.opening import Base
+
+ADAPTER = "adapter"
+"""The folder, in a trained model's, that holds the adapter of LoRA and QLoRA."""
+
+
+@contextmanager
+def putting_into(out: Path) -> Iterator[Path]:
+    """A folder to fill, whose files are put into `out` when the block ends well; what opens a model, at the very end.
+
+    A folder without config.json is no model to anybody, so that none is taken for one before all of it is there.
+
+    Raises:
+        InputError: it cannot be written, or the disk is full.
+    """
+    partial = out / f".evolute-{secrets.token_hex(6)}.partial"
+    try:
+        partial.mkdir()
+        yield partial
+        for path in sorted(partial.iterdir(), key=lambda path: (path.name == "config.json", path.name)):
+            target = out / path.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            path.rename(target)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def save_trained(model: Any, base: Base, format: Format, recipe: TrainRecipe, folder: Path, dtype: str) -> Any:  # noqa: ANN401
+    """Write the model and its tokenizer, an adapter merged where the recipe says so; the model as it was written.
+
+    Args:
+        model: transformers' or peft's, as it came out of the training.
+        base: what it was made of.
+        format: becomes the tokenizer's chat template, and says where answers end.
+        recipe: says the method.
+        folder: an empty folder.
+        dtype: in which the weights are written.
+    """
+    import torch
+
+    from evolute.formats.encoding import install_template
+
+    if recipe.method != "full":
+        model.save_pretrained(folder / ADAPTER)
+        (folder / ADAPTER / "README.md").unlink(missing_ok=True)  # peft's, which is empty
+        if recipe.lora.merge:
+            model = merged(model, base, folder / ADAPTER) if recipe.method == "qlora" else model.merge_and_unload()
+    install_template(base.tokenizer, format)
+    _set_endings(model, base)
+    base.tokenizer.save_pretrained(folder)
+    if recipe.method == "full" or recipe.lora.merge:
+        model = model.to(getattr(torch, dtype))
+        model.save_pretrained(folder, safe_serialization=True)
+    return model
+
+
+def merged(model: Any, base: Base, adapter: Path) -> Any:  # noqa: ANN401
+    """The base in bfloat16 with the adapter added: added to four bits, most of it would be rounded away."""
+    import peft
+
+    device = str(model.device)
+    whole, _ = open_files(base.found, dtype="bfloat16", device=device, extra="train")
+    return peft.PeftModel.from_pretrained(whole, adapter).merge_and_unload()
+
+
+def _set_endings(model: Any, base: Base) -> None:  # noqa: ANN401
+    """Where generation stops is what the training taught, and nothing else that the base had."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    settings = inner.generation_config
+    endings = base.endings[0] if len(base.endings) == 1 else base.endings
+    settings.eos_token_id, settings.pad_token_id = endings, base.tokenizer.pad_token_id
+    inner.config.get_text_config().eos_token_id = endings
+    inner.config.get_text_config().use_cache = True
+    if settings.temperature not in (None, 1.0) or settings.top_p not in (None, 1.0) or settings.top_k:
+        settings.do_sample = True  # else transformers refuses to write them
