@@ -73,7 +73,7 @@ class Training:
         self.device = device_here()
         base, data = find_model(recipe.base).identity(), self.corpus.digest
         self.plan: dict[str, Any] = {
-            "fingerprint": recipe.fingerprint(base, data),
+            "fingerprint": recipe.fingerprint(self.task, base, data),
             "finished": False,
             "recipe": recipe.model_dump(mode="json"),
             "base": base,
@@ -93,7 +93,7 @@ class Training:
 
     def read(self, dataset: Path) -> Corpus:
         """What is trained on."""
-        return read_corpus(dataset, skip_bad=recipe.skip_bad)
+        return read_corpus(dataset, skip_bad=self.recipe.skip_bad)
 
     def encode(self, base: Base) -> Any:  # noqa: ANN401 - `Examples`; another task has others of the same attributes
         """It as tokens."""
