@@ -81,11 +81,11 @@ def recognise(row: Mapping[str, Any], column: str | None = None, usual: str = ""
         if dig(row, column) is None:
             return None
         chosen = names.get(_plain(column), column)
-        turns = _as_list(dig(row, column)) if _plain(column) in TURN_COLUMNS else None
+        turns = turns_in(dig(row, column)) if _plain(column) in TURN_COLUMNS else None
         return Layout(_turn_shape(turns), chosen, system=system) if turns else _flat("column", chosen, names, system)
     if row.get(usual) is None:
-        usual = next((names[name] for name in TURN_COLUMNS if name in names and _as_list(row[names[name]])), "")
-    if _plain(usual) in TURN_COLUMNS and (turns := _as_list(row[usual])):
+        usual = next((names[name] for name in TURN_COLUMNS if name in names and turns_in(row[names[name]])), "")
+    if _plain(usual) in TURN_COLUMNS and (turns := turns_in(row[usual])):
         return Layout(_turn_shape(turns), usual, system=system)
     instruction = usual or _first(names, INSTRUCTIONS)
     if not instruction:
@@ -140,7 +140,7 @@ class Shaper:
         value = row[layout.instruction] if layout.instruction in row else dig(row, layout.instruction)
         if isinstance(value, str) and layout.shape not in ("sharegpt", "messages", "turns"):
             return (self._flat_seed(row, layout, value, source, line),)
-        turns = _as_list(value)
+        turns = turns_in(value)
         if not turns:
             raise RowProblem(f"{layout.instruction!r} is {kind_of(value)}, not text or a list of turns")
         system = _text(row.get(layout.system), layout.system)
@@ -182,7 +182,7 @@ class Shaper:
     def _conversation(
         self, turns: list[Any], system: str, source: str, line: int, label: int | str | None
     ) -> Iterator[Seed]:
-        said = [_turn(turn) for turn in turns]
+        said = [turn_of(turn) for turn in turns]
         asked = [place for place, turn in enumerate(said) if turn.role == "user"]
         if not asked:
             raise RowProblem("a conversation without a turn of the user")
@@ -209,7 +209,12 @@ def _label(row: Mapping[str, Any]) -> int | str | None:
     return None
 
 
-def _turn(turn: object) -> Message:
+def turn_of(turn: object) -> Message:
+    """A turn of a conversation, as chat's messages or ShareGPT has it.
+
+    Raises:
+        RowProblem: it is none, or nobody known says it.
+    """
     if isinstance(turn, str):
         return Message("user", turn)
     if not isinstance(turn, dict):
@@ -238,7 +243,7 @@ def _content(content: object) -> str:
 def _pairs(history: object, name: str) -> tuple[Message, ...]:
     """Earlier turns as a list of [question, answer]."""
     turns: list[Message] = []
-    for pair in _as_list(history) or []:
+    for pair in turns_in(history) or []:
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
             raise RowProblem(f"{name!r} is not a list of [question, answer]")
         turns += (Message("user", pair[0]), Message("assistant", pair[1]))
@@ -266,7 +271,7 @@ def _turn_shape(turns: list[Any]) -> str:
     return "sharegpt" if isinstance(turns[0], dict) and turns[0].get("from") is not None else "messages"
 
 
-def _as_list(value: object) -> list[Any] | None:
+def turns_in(value: object) -> list[Any] | None:
     """A list, or the list that a table's cell holds as JSON."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:

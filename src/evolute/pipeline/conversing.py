@@ -1,0 +1,107 @@
+"""Conversations to train on, from a run, an exported folder, or a file of any kind that seeds are read from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from evolute.errors import InputError
+from evolute.ledger import LEDGER
+from evolute.pipeline.reading import dataset
+from evolute.records import Message
+from evolute.seeds.options import Broken, FileProblem, RowProblem, SeedOptions, quoted
+from evolute.seeds.rows import COUNTS_LINES, open_rows
+from evolute.seeds.shapes import Shaper, as_mapping, kind_of, recognise, turn_of, turns_in
+from evolute.seeds.sources import Place, places
+from evolute.train.conversations import Conversation, Unusable, checked, of_seed
+
+_HELD_OUT = ("validation", "valid", "test", "dev", "eval")
+_LIMITLESS = SeedOptions(max_characters=1 << 40)  # how long a row may be, training decides by tokens
+
+
+def read_conversations(
+    path: str | Path, *, skip_bad: bool = False, on_bad: Callable[[Unusable], None] | None = None
+) -> Iterator[Conversation]:
+    """The conversations of a dataset, streamed, whole: every turn of the assistant is there to be learned.
+
+    A run gives the rows that `select` kept (all where it was not selected); a folder its files, without those named
+    like a split that is held out (`validation-…`, `test-…`) where it has others; a file may have any shape and
+    container that docs/seeds.md names, and TRL's `prompt` with `completion`.
+
+    Args:
+        path: a run's folder, an exported folder, or a file.
+        skip_bad: leave rows out that cannot be trained on; unset: they make one error, after the last row.
+        on_bad: gets each such row.
+
+    Raises:
+        InputError: there is nothing to read, or (after the last row) rows that cannot be trained on, the first five
+            of which are shown: no answer, an empty turn, two turns of one side in a row, a system prompt in the
+            middle, an unknown role; or a row that is none.
+        MissingExtra: the file needs a package that is not installed.
+    """
+    folder = Path(path)
+    found = _of_run(folder) if (folder / LEDGER).is_file() else _of_files(str(path))
+    return checked(found, quoted(str(path)), skip_bad=skip_bad, on_bad=on_bad)
+
+
+def _of_run(run: Path) -> Iterator[Conversation]:
+    for row in dataset(run):
+        yield of_seed(row, f"{quoted(str(run))}, row {row.id}", row.root)
+
+
+def _of_files(source: str) -> Iterator[Conversation | Unusable]:
+    if not Path(source).exists():
+        raise InputError(f"{quoted(source)}: no such file or folder: give a run's folder, an exported folder or a file")
+    found = list(places(source))
+    kept = [place for place in found if not Path(place.shown).name.lower().startswith(_HELD_OUT)]
+    for place in kept if kept and len(found) > 1 else found:
+        yield from _of_place(place)
+
+
+def _of_place(place: Place) -> Iterator[Conversation | Unusable]:
+    shown = quoted(place.shown)
+    try:
+        kind, rows = open_rows(place.path)
+        unit = "line" if kind in COUNTS_LINES else "row"
+        for line, row in rows:
+            where = f"{shown}, {unit} {line}"
+            try:
+                yield _conversation(row, where)
+            except RowProblem as problem:
+                yield Unusable(where, str(problem))
+    except FileProblem as problem:
+        at = f", line {problem.line}" if problem.line else ""
+        raise InputError(f"{shown}{at}: {problem}") from None
+
+
+def _conversation(row: object, where: str) -> Conversation:
+    if isinstance(row, Broken):
+        raise RowProblem(row.why)
+    fields = as_mapping(row)
+    if fields is None:
+        raise RowProblem(f"a row is an object or a list of turns, not {kind_of(row)}")
+    layout = recognise(fields)
+    if layout is None:
+        raise RowProblem(f"no column looks like a question or a conversation; it has {', '.join(map(repr, fields))}")
+    root = fields["root"] if isinstance(fields.get("root"), str) else ""
+    turns = turns_in(fields[layout.instruction])
+    if turns is None:
+        (seed,) = Shaper(_LIMITLESS, layout).seeds(fields, where, 0)
+        return replace(of_seed(seed, where), root=_root(fields))
+    answer = turns_in(fields[layout.response]) if layout.response else _completion(fields)
+    said = [turn_of(turn) for turn in (*turns, *(answer or ()))]
+    if (system := fields.get(layout.system)) and isinstance(system, str):
+        said.insert(0, Message("system", system))
+    return Conversation(tuple(said), "", where, _root(fields))
+
+
+def _root(fields: Mapping[str, Any]) -> str:
+    """What `evolute export` calls the seed that a row descends from."""
+    return str(fields.get("root") or "")
+
+
+def _completion(fields: Mapping[str, Any]) -> list[Any] | None:
+    """TRL's second column, where the first is `prompt`."""
+    return turns_in(fields["completion"]) if "prompt" in fields and "completion" in fields else None
