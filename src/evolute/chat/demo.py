@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -102,6 +103,7 @@ class Page:
             "concurrency_limit": None,
             "show_progress": "hidden",
             "api_visibility": "private",
+            "trigger_mode": "multiple",  # `_busy` says no; Gradio would drop a question asked right after an answer
         }
         for event in (self.box.submit, self.send.click):
             event(self._ask, [self.box, *asked], **on)
@@ -121,7 +123,7 @@ class Page:
         self, text: str, session: Session, system: str, temperature: float, top_p: float, most: int, request: gr.Request
     ) -> AsyncIterator[Any]:
         if not text.strip() or self._busy(request):
-            yield self._view(session, box=text)
+            yield self._as_it_is(session, request)
             return
         session.turns.append(Turn(text))
         async for view in self._answered(session, system, temperature, top_p, most, request):
@@ -132,10 +134,12 @@ class Page:
             session: Session, system: str, temperature: float, top_p: float, most: int,
             request: gr.Request, retried: gr.RetryData,
         ) -> AsyncIterator[Any]:  # fmt: skip
-            if not self._busy(request) and session.turns:
-                del session.turns[turn_at(session.turns, session.order[place], _first(retried.index)) + 1 :]
-                async for view in self._answered(session, system, temperature, top_p, most, request):
-                    yield view
+            if self._busy(request) or not session.turns:
+                yield self._as_it_is(session, request)
+                return
+            del session.turns[turn_at(session.turns, session.order[place], _first(retried.index)) + 1 :]
+            async for view in self._answered(session, system, temperature, top_p, most, request):
+                yield view
 
         return again
 
@@ -146,7 +150,7 @@ class Page:
         ) -> AsyncIterator[Any]:  # fmt: skip
             text = unmarked(str(change.value))
             if self._busy(request) or not session.turns or not text.strip():
-                yield self._view(session)
+                yield self._as_it_is(session, request)
                 return
             session.turns[turn_at(session.turns, session.order[place], _first(change.index)) :] = [Turn(text)]
             async for view in self._answered(session, system, temperature, top_p, most, request):
@@ -157,7 +161,7 @@ class Page:
     def _undone(self, place: int) -> Callable[..., Any]:
         async def undone(session: Session, request: gr.Request, data: gr.UndoData) -> Any:  # noqa: ANN401
             if self._busy(request) or not session.turns:
-                return self._view(session)
+                return self._as_it_is(session, request)
             at = turn_at(session.turns, session.order[place], _first(data.index))
             asked = session.turns[at].asked
             del session.turns[at:]
@@ -169,9 +173,11 @@ class Page:
         self, session: Session, system: str, temperature: float, top_p: float, most: int, request: gr.Request
     ) -> AsyncIterator[Any]:
         sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": int(most)}
-        yield self._view(session, answering=True, box="")
-        async for _ in self.panel.ask(str(request.session_hash), session, system, sampling):
-            yield self._view(session, answering=True)
+        box: str | None = ""
+        async with aclosing(self.panel.ask(str(request.session_hash), session, system, sampling)) as steps:
+            async for _ in steps:
+                yield self._view(session, answering=True, box=box)
+                box = None
         yield self._view(session)
 
     def _new(self, request: gr.Request) -> Any:  # noqa: ANN401
@@ -201,6 +207,9 @@ class Page:
         talks = (whole_messages(session.turns, left, system), whole_messages(session.turns, right, system))
         names = (self.panel.talkers[left].name, self.panel.talkers[right].name)
         return Vote(choice, names, talks, sent, blind=not session.named)
+
+    def _as_it_is(self, session: Session, request: gr.Request) -> list[Any]:
+        return self._view(session, answering=self.panel.busy(str(request.session_hash)))
 
     def _busy(self, request: gr.Request) -> bool:
         if self.panel.busy(str(request.session_hash)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,8 +72,8 @@ class Panel:
 
     async def ask(
         self, visitor: str, session: Session, system: str, sampling: Mapping[str, Any]
-    ) -> AsyncIterator[None]:
-        """Have every model answer the session's last turn; ends a step whenever there may be more to show.
+    ) -> AsyncGenerator[None]:
+        """Have every model answer the session's last turn; gives a step, the first at once, for what may be shown.
 
         A failure stands in the answer's `problem`. Closing the iterator hangs up.
         """
@@ -85,6 +85,7 @@ class Panel:
         self._stops[visitor] = stop
         pending = tasks
         try:
+            yield
             while pending and not stop.is_set():
                 _, pending = await asyncio.wait(pending, timeout=PACE, return_when=asyncio.FIRST_COMPLETED)
                 yield
