@@ -182,3 +182,12 @@ async def test_what_is_no_model_is_told(tmp_path):
     with pytest.raises(InputError, match=r"no such \.gguf"):
         async with open_endpoint(ModelSpec(api="local", model=str(tmp_path / "x.gguf"))):
             pass
+
+
+async def test_a_format_named_in_the_sampling_writes_the_prompt(local):
+    chat = await local.complete(asked("Hi"))
+    plain = await local.complete(asked("Hi", format="wizardlm-7b"))
+    assert plain.usage.prompt == len("Hi\n\n### Response:")
+    assert chat.usage.prompt != plain.usage.prompt
+    with pytest.raises(InputError, match="no prompt format"):
+        await local.complete(asked("Hi", format="nope"))

@@ -45,10 +45,10 @@ def model_settings(flags: Flags) -> dict[str, Any]:
         key, base_url = key or "ANTHROPIC_API_KEY", base_url or ANTHROPIC
     if api is None and base_url is not None:
         api = "chat"
-    if api is None and base_url is None and flags.model is not None and EMBEDDED.startswith(flags.model):
-        api = "embedded"
     if api is None and base_url is None and flags.model is not None and Path(flags.model).exists():
         api = "local"
+    if api is None and base_url is None and flags.model is not None and EMBEDDED.startswith(flags.model):
+        api = "embedded"
     if api in ("embedded", "local"):
         name = EMBEDDED if api == "embedded" and not (flags.model or "").endswith(".gguf") else flags.model
         return {"model.api": api, "model.model": name, "model.concurrency": flags.concurrency or SLOTS}

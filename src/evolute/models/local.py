@@ -6,11 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evolute.errors import RequestRejected
-from evolute.formats import FORMATS, Format
+from evolute.formats import FORMATS, Format, find_format
 from evolute.formats.encoding import encode_prompt, ending_ids
 from evolute.models import wire
 from evolute.models.local_sampling import Sampling, read_sampling
@@ -50,7 +51,8 @@ class Local:
     the logits of a padded row differ in their last bits, which can turn a draw where two tokens are nearly tied.
 
     Args:
-        spec: `model` is the folder; of its other fields `send_seed` and `extra_body` (further sampling) count.
+        spec: `model` is the folder; of its other fields `send_seed` and `extra_body` count: further sampling, and a
+            `format` by name, which a request's sampling may have as well.
         slots: answers that grow together.
         format: how conversations are written; default: the tokenizer's own chat template.
         dtype: as `open_files`.
@@ -74,6 +76,7 @@ class Local:
     _endings: frozenset[int] = field(default=frozenset(), init=False)
     _defaults: Sampling = field(default=Sampling(), init=False)
     _engine: Any = field(default=None, init=False)
+    _formats: dict[str, Local] = field(default_factory=dict, init=False)
 
     async def __aenter__(self) -> Local:
         found = find_model(self.spec.model)
@@ -138,7 +141,7 @@ class Local:
         Raises:
             RequestRejected: a field is unknown or impossible.
         """
-        asked = read_sampling({**self.spec.extra_body, **fields}, self._defaults)
+        asked = read_sampling(fields, self._defaults)
         return replace(asked, stop=(*asked.stop, *(one for one in self.format.stops if one not in asked.stop)))
 
     async def stream(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Piece]:
@@ -173,7 +176,10 @@ class Local:
         """
         started = time.perf_counter()
         seed = {"seed": request.draw & 0x7FFFFFFF} if self.spec.send_seed else {}
-        sampling = self.sampling({**request.sampling, **seed})
+        fields = {**request.sampling, **self.spec.extra_body, **seed}
+        if (named := fields.pop("format", None)) is not None and named != self.format.name:
+            return await self._written(str(named)).complete(request)
+        sampling = self.sampling(fields)
         prompt = self.encode(request.messages)
         pieces = [piece async for piece in self.stream(prompt, sampling)]
         logprobs = {"content": [one for piece in pieces for one in piece.logprobs]}
@@ -185,6 +191,15 @@ class Local:
         usage = {"prompt_tokens": len(prompt), "completion_tokens": pieces[-1].tokens}
         reply = {"model": self.name, "choices": [choice], "usage": usage}
         return wire.decode("chat", reply, time.perf_counter() - started, request.sampling)
+
+    def _written(self, name: str) -> Local:
+        """The same engine with another prompt format."""
+        if name not in self._formats:
+            form = find_format(name)
+            other = copy(self)
+            other.format, other._endings = form, self._endings | frozenset(ending_ids(self.tokenizer, form))
+            self._formats[name] = other
+        return self._formats[name]
 
     def room(self, prompt: Sequence[int], sampling: Sampling) -> int:
         """The most tokens that the answer to a prompt may have.

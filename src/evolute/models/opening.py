@@ -44,7 +44,9 @@ async def open_endpoint(spec: ModelSpec) -> AsyncIterator[Model]:
         async with Embedded(spec) as embedded:
             yield embedded
     elif spec.api == "local":
-        if Path(spec.model).suffix == ".gguf":
+        from evolute.models.weights import find_model
+
+        if Path(spec.model).suffix == ".gguf" or find_model(spec.model).path.suffix == ".gguf":
             from evolute.models.embedded import Embedded
 
             async with Embedded(spec) as embedded:

@@ -80,6 +80,8 @@ class Responding(Part):
         """How answers are drawn; a format that writes the whole prompt sends its stop words along."""
         named = {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.answer_tokens}
         fields: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+        if self.model.api == "local":  # whose engine writes the prompt
+            return Sampling(fields | ({"format": form.name} if form.write is not None else {}), self.seed)
         return Sampling(fields | ({"stop": list(form.stops)} if form.stops else {}), self.seed)
 
 
@@ -212,7 +214,7 @@ def _format(responding: Responding) -> Format:
     form = find_format(responding.format or "chat")
     if form.write is not None and api == "embedded":
         raise InputError(no_format_here(form.name))
-    if form.write is not None and api not in _RAW_APIS:
+    if form.write is not None and api not in (*_RAW_APIS, "local"):
         raise InputError(
             f"the format {form.name!r} writes the whole prompt, which --api {api} would put into the endpoint's own "
             "chat template: give --api completions, or --format chat"
@@ -257,7 +259,8 @@ def _question(seed: Seed, responding: Responding, form: Format) -> Question:
     """A row as it is put: its user turns in order, or the last alone behind what the file has before it."""
     system = seed.system or responding.system
     before = (Message("system", system),) if system else ()
-    shape = partial(form.shape, given=seed.input)
+    shown = FORMATS["chat"] if responding.model.api == "local" else form  # a local engine writes the prompt itself
+    shape = partial(shown.shape, given=seed.input)
     if responding.last_turn or not seed.history:
         messages = (*before, *seed.history, Message("user", seed.instruction))
         return Question(seed.id.hex(), messages, shape=shape)
