@@ -9,10 +9,12 @@ it makes a preference pair.
 from __future__ import annotations
 
 import heapq
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -25,9 +27,14 @@ from evolute.ledger.rows import instruction_name, seed_name
 from evolute.operations import Operation
 from evolute.pipeline.reading import dataset
 from evolute.pipeline.summary import run_recipe
+from evolute.pipeline.trainingdata import Corpus, digest_of
+from evolute.pipeline.trainingrun import Training
 from evolute.recipe import Recipe
 from evolute.records import Message, Reason, tagged_hash
 from evolute.text import clean_instruction
+from evolute.train.conversations import Conversation
+from evolute.train.examples import IGNORED, Examples, encode
+from evolute.train.opening import Base
 
 KEPT_FILE = "evolutions.jsonl"
 PAIRS_FILE = "pairs.jsonl"
@@ -238,3 +245,47 @@ def _write(path: Path, rows: Iterator[dict[str, object]]) -> None:
     with replacing(path) as file:
         for row in rows:
             file.write(orjson.dumps(row) + b"\n")
+
+
+class EvolverTraining(Training):
+    """A training of an evolver: the dataset is a run, whose kept evolutions are the conversations.
+
+    The set is written into the training's folder, too: `evolute train --task prefer` takes its preference pairs.
+    """
+
+    task = "evolver"
+
+    def read(self, dataset: Path) -> Corpus:
+        """The kept evolutions, each with the lineage that it is of."""
+        self.evolutions = evolver_set(dataset)
+        for line in self.evolutions.describe():
+            self.say(line)
+        said = [
+            Conversation((*one.messages, _said(one)), "", f"{dataset}, {one.id}", one.root)
+            for one in self.evolutions.kept
+        ]
+        return Corpus(dataset, dataset.resolve().name, said, digest_of(said))
+
+    def encode(self, base: Base) -> Examples:
+        """It as tokens, of which the last answer is learned: those before it are the operation's demonstrations.
+
+        What is too long is dropped whatever the recipe says, for a rewrite that was cut off teaches not to end.
+        """
+        recipe = self.recipe.model_copy(update={"too_long": "drop"})
+        examples = encode(self.corpus.conversations, base.tokenizer, self.format, recipe)
+        for one in examples.kept:
+            _learn_last(one.labels)
+        return examples
+
+    def trainer(self, base: Base, train: Sequence[Any], held_out: Sequence[Any], recorder: Any) -> Any:  # noqa: ANN401
+        """As with answers; the set lies beside the model from here on."""
+        if self.main:
+            write_evolver_set(self.evolutions, self.out)
+        return super().trainer(base, train, held_out, recorder)
+
+
+def _learn_last(labels: array[int]) -> None:
+    """Leave the last stretch of labels that bear loss, and no other."""
+    end = next(place for place in range(len(labels), 0, -1) if labels[place - 1] != IGNORED)
+    start = next((place for place in range(end, 0, -1) if labels[place - 1] == IGNORED), 0)
+    labels[:start] = array(labels.typecode, [IGNORED]) * start

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from evolute.errors import InputError
 from evolute.export.shapes import asked
 from evolute.ledger import LEDGER
 from evolute.pipeline.publishing import preferences
+from evolute.pipeline.trainingdata import Corpus, digest_of
+from evolute.pipeline.trainingrun import Training, devices_here
+from evolute.records import Message
 from evolute.seeds.options import Broken, FileProblem
-from evolute.seeds.rows import COUNTS_LINES, DATA_SUFFIXES, open_rows
-from evolute.train.preferences import Preferred, as_preferred
+from evolute.seeds.rows import COUNTS_LINES, open_rows
+from evolute.seeds.sources import places
+from evolute.train.conversations import Conversation
+from evolute.train.opening import Base
+from evolute.train.preferences import Pairs, Preferred, as_preferred, encode_pairs
 
 
 def read_preferences(path: Path) -> list[Preferred]:
@@ -37,12 +44,9 @@ def read_preferences(path: Path) -> list[Preferred]:
 
 
 def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    files = sorted(path.glob("data/train-*")) or sorted(one for one in path.iterdir() if one.suffix in DATA_SUFFIXES)
-    if not files:
-        raise InputError(f"{path}: neither a run nor a folder with data: export one with `evolute export`")
-    return files
+    """The files of a folder, without those of splits that are held out."""
+    files = [place.path for place in places(str(path)) if place.path is not None]
+    return [file for file in files if not file.name.startswith(("validation", "test"))] or files
 
 
 def _read(file: Path) -> Iterator[Preferred]:
@@ -58,3 +62,36 @@ def _read(file: Path) -> Iterator[Preferred]:
             yield as_preferred(row, where)
     except FileProblem as problem:
         raise InputError(f"{file}: {problem}") from None
+
+
+class PreferenceTraining(Training):
+    """A training by DPO: the dataset is one of preferences, and all else goes as with answers."""
+
+    task = "prefer"
+    pairs = True
+
+    def read(self, dataset: Path) -> Corpus:
+        """The preferences, as conversations that end with the better answer."""
+        self.preferences = read_preferences(dataset)
+        better, worse = ([_said(one, answer) for one, answer in sides] for sides in _sides(self.preferences))
+        return Corpus(dataset, dataset.resolve().name, better, digest_of([*better, *worse]))
+
+    def encode(self, base: Base) -> Pairs:
+        """Both answers of each as tokens."""
+        return encode_pairs(self.preferences, base.tokenizer, self.format, self.recipe)
+
+    def trainer(self, base: Base, train: Sequence[Any], held_out: Sequence[Any], recorder: Any) -> Any:  # noqa: ANN401
+        """TRL's DPOTrainer."""
+        from evolute.train.preferences import make_preference_trainer
+
+        return make_preference_trainer(
+            base, self.recipe, train, held_out, self.out, [recorder], device=self.device, devices=devices_here()
+        )
+
+
+def _sides(pairs: Sequence[Preferred]) -> tuple[list[tuple[Preferred, str]], list[tuple[Preferred, str]]]:
+    return [(one, one.chosen) for one in pairs], [(one, one.rejected) for one in pairs]
+
+
+def _said(one: Preferred, answer: str) -> Conversation:
+    return Conversation((*one.messages, Message("assistant", answer)), "", one.where, one.root)

@@ -43,6 +43,16 @@ class Pair:
     group: int
     place: int
 
+    @property
+    def ids(self) -> array[int]:
+        """The longer of its two sequences."""
+        return self.prompt + max(self.chosen, self.rejected, key=len)
+
+    @property
+    def learned(self) -> int:
+        """Tokens that bear loss."""
+        return len(self.chosen) + len(self.rejected)
+
 
 @dataclass(slots=True)
 class Pairs:
@@ -53,6 +63,21 @@ class Pairs:
     same: int = 0
     dropped: int = 0
     truncated: int = 0
+
+    @property
+    def conversations(self) -> int:
+        """How many preferences there were."""
+        return len(self.lengths)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of both sequences of every pair that is kept."""
+        return sum(2 * len(one.prompt) + one.learned for one in self.kept)
+
+    @property
+    def learned(self) -> int:
+        """Tokens of theirs that bear loss."""
+        return sum(one.learned for one in self.kept)
 
     def describe(self, max_length: int) -> Iterator[str]:
         """What one wants to know before the training: how long the pairs are, and which are left out."""
