@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +91,38 @@ def open_files(
     except RuntimeError:
         raise InputError(f"--device must be one that torch knows (cpu, cuda, mps, …), got {device!r}") from None
     try:
-        with _no_bars():
+        with _no_bars(), _read_once():
             tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
             model = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=dtype).eval().to(place)
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, AssertionError) as error:
         raise InputError(f"{found.path}: cannot be opened with transformers: {error}") from None
     return model, tokenizer
+
+
+@contextmanager
+def _read_once() -> Iterator[None]:
+    """With gguf's reader made quick: transformers reads a `.gguf` four times, a vocabulary through a slow array."""
+    try:
+        import gguf
+        import numpy as np
+    except ImportError:  # transformers says what is missing, where it is a `.gguf`
+        yield
+        return
+
+    class Plain(gguf.GGUFReader):  # type: ignore[misc]
+        data: Any
+
+        def _get(self, offset: int, *more: Any, **named: Any) -> Any:  # noqa: ANN401
+            if isinstance(self.data, np.memmap):
+                self.data = self.data.view(np.ndarray)  # a memmap does its bookkeeping for each of a million slices
+            return super()._get(offset, *more, **named)
+
+    slow = gguf.GGUFReader
+    gguf.GGUFReader = cache(Plain)
+    try:
+        yield
+    finally:
+        gguf.GGUFReader = slow
 
 
 @contextmanager

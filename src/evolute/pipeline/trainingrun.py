@@ -270,6 +270,8 @@ def _warnings(samples: Sequence[Sample], differs: str) -> list[str]:
             f"none of {len(samples)} answers stopped by itself: the model may not have learned its end token. Train "
             "longer, or allow longer answers (sample_tokens)"
         )
+    if empty := sum(not one.answer.strip() for one in samples):
+        found.append(f"{empty} of {len(samples)} answers are empty: the model ends where it should begin")
     if differs:
         found.append(f"the saved chat template does not say what was trained: {differs}")
     return found

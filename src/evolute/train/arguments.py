@@ -36,6 +36,10 @@ def training_arguments(
         ValueError: the devices cannot share the batch evenly.
     """
     compute = compute_type(recipe, device)
+    from transformers import TrainingArguments
+
+    new = "activation_checkpointing"  # its name in later releases of transformers 5; the old one warns
+    checkpointing = new if new in TrainingArguments.__dataclass_fields__ else "gradient_checkpointing"
     steps_per_epoch = max(1, -(-rows // recipe.batch))
     return {
         "output_dir": str(out / CHECKPOINTS),
@@ -53,8 +57,8 @@ def training_arguments(
         "bf16": compute == "bfloat16",
         "fp16": compute == "float16",
         "use_cpu": device == "cpu",
-        "gradient_checkpointing": recipe.gradient_checkpointing,
-        "gradient_checkpointing_kwargs": {"use_reentrant": False} if recipe.gradient_checkpointing else None,
+        checkpointing: recipe.gradient_checkpointing,
+        f"{checkpointing}_kwargs": {"use_reentrant": False} if recipe.gradient_checkpointing else None,
         "seed": recipe.seed,
         "data_seed": recipe.seed,
         "save_strategy": "steps",

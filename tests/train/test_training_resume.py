@@ -1,0 +1,116 @@
+"""A training that is killed goes on, and ends with the weights of one that was not."""
+
+import signal
+import subprocess
+import sys
+
+import orjson
+import pytest
+from tinyllama import write_rows, write_tiny
+
+from evolute.errors import InputError
+from evolute.pipeline.training import train
+
+torch = pytest.importorskip("torch")
+
+SETTINGS = {
+    "learning_rate": 1e-3, "warmup": 0.2, "batch": 4, "micro_batch": 2, "max_length": 96, "precision": "float32",
+    "gradient_checkpointing": False, "steps": 12, "save_steps": 2, "samples": 0, "method": "lora", "lora.dropout": 0.1,
+    "validation": 0.2,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("given")
+    return write_rows(folder / "rows.jsonl", 10), write_tiny(folder / "tiny")
+
+
+@pytest.fixture(scope="module")
+def whole(given, tmp_path_factory):
+    """The weights of an uninterrupted training."""
+    rows, base = given
+    return train(rows, out=tmp_path_factory.mktemp("whole") / "out", base=str(base), settings=SETTINGS)
+
+
+def weights(folder):
+    return (folder / "model.safetensors").read_bytes()
+
+
+def killed(rows, base, out):
+    """A training in a process of its own, killed once its second checkpoint is whole."""
+    script = (
+        "import sys, orjson; from pathlib import Path; from evolute.pipeline.training import train\n"
+        "rows, base, out, settings = sys.argv[1:]\n"
+        "say = lambda line: print(line, flush=True)\n"
+        "train(rows, out=Path(out), base=base, settings=orjson.loads(settings), say=say)"
+    )
+    settings = orjson.dumps(SETTINGS | {"log_steps": 1}).decode()
+    command = [sys.executable, "-c", script, str(rows), str(base), str(out), settings]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        for _ in process.stdout:
+            if (out / "checkpoints" / "checkpoint-4" / "complete.json").is_file():
+                process.send_signal(signal.SIGKILL)
+                break
+    finally:
+        process.kill()
+        process.stdout.close()
+    assert process.wait() == -signal.SIGKILL
+    assert not (out / "config.json").exists()
+
+
+def test_after_sigkill_the_weights_are_those_of_an_uninterrupted_training(given, whole, tmp_path):
+    rows, base = given
+    killed(rows, base, tmp_path / "out")
+    said = []
+    again = train(rows, out=tmp_path / "out", base=str(base), settings=SETTINGS, say=said.append)
+    assert again.resumed >= 4
+    assert any("going on from" in line for line in said)
+    assert weights(again.folder) == weights(whole.folder)
+    steps = [orjson.loads(line) for line in (again.folder / "metrics.jsonl").read_bytes().splitlines()]
+    assert [line["step"] for line in steps if "loss" in line] == list(range(1, 13))
+
+
+@pytest.fixture
+def partly(given, whole, tmp_path):
+    """A training that has checkpoints, and no model yet."""
+    import shutil
+
+    out = shutil.copytree(whole.folder, tmp_path / "out")
+    for name in ("config.json", "model.safetensors"):
+        (out / name).unlink()
+    record = orjson.loads((out / "training.json").read_bytes())
+    (out / "training.json").write_bytes(orjson.dumps(record | {"finished": False}))
+    return out
+
+
+def resumed(given, out):
+    said = []
+    rows, base = given
+    return train(rows, out=out, base=str(base), settings=SETTINGS, say=said.append), said
+
+
+def test_a_checkpoint_cut_off_is_passed_over(given, whole, partly):
+    last = max((partly / "checkpoints").iterdir(), key=lambda path: int(path.name.rpartition("-")[2]))
+    (last / "complete.json").unlink()
+    again, said = resumed(given, partly)
+    assert any("was not written to its end; the one before is taken" in line for line in said)
+    assert weights(again.folder) == weights(whole.folder)
+
+
+def test_a_damaged_checkpoint_is_passed_over(given, whole, partly):
+    last = max((partly / "checkpoints").iterdir(), key=lambda path: int(path.name.rpartition("-")[2]))
+    with (last / "optimizer.pt").open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff\x00\xff")
+    again, said = resumed(given, partly)
+    assert any("is damaged (optimizer.pt); the one before is taken" in line for line in said)
+    assert weights(again.folder) == weights(whole.folder)
+
+
+def test_where_no_checkpoint_is_whole_that_is_said(given, partly):
+    for checkpoint in (partly / "checkpoints").iterdir():
+        (checkpoint / "optimizer.pt").write_bytes(b"")
+    with pytest.raises(InputError, match="no checkpoint is whole"):
+        resumed(given, partly)
