@@ -1,6 +1,7 @@
 """Conversations without a page: turns, what is sent, what is shown, what is saved, and the terminal."""
 
 import asyncio
+import importlib.util
 import threading
 
 import orjson
@@ -223,6 +224,19 @@ async def test_smollm2_talks_in_this_process():
     assert len(pieces) > 3
     assert answer.usage.completion == 8
     assert answer.cut
+
+
+async def test_a_page_for_others_wants_a_password_and_models_that_can_be_told_apart():
+    if importlib.util.find_spec("gradio") is None:
+        pytest.skip("Gradio is not installed")
+    from evolute.chat.demo_serving import Demo, serve
+
+    with pytest.raises(InputError, match="needs a password"):
+        await serve(Demo([place_of("m@http://127.0.0.1:9/v1")], host="0.0.0.0"), print)
+    async with LoopbackServer() as server:
+        place = place_of("m", server.base_url)
+        with pytest.raises(InputError, match="both models are called 'm'"):
+            await serve(Demo([place, place], port=0), print)
 
 
 async def test_blind_orders_follow_the_seed_and_differ_between_conversations():

@@ -311,4 +311,7 @@ def test_nobody_gets_in_without_the_password(visit, page):
     for path in ("config", "gradio_api/info", "gradio_api/queue/data?session_hash=x"):
         assert one.context.request.get(f"{page}/{path}").status == 401, path
     assert log_in(PASSWORD) == 200
+    upload = {"files": {"name": "x.txt", "mimeType": "text/plain", "buffer": b"x"}}
+    assert one.context.request.post(f"{page}/gradio_api/upload", multipart=upload).status == 404
+    assert one.context.request.get(page, headers={"Host": "rebound.example"}).status == 400
     one.tab.wait_for_selector("#ask textarea")

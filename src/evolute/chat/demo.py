@@ -78,9 +78,11 @@ class Page:
             self.fresh = gr.Button("New", scale=1, min_width=90, elem_id="new")
         with gr.Accordion("System prompt and parameters", open=False, elem_id="settings"):
             self.system = gr.Textbox(start.system, label="System prompt", lines=2, elem_id="system")
-            self.temperature = gr.Slider(0, 2, start.temperature, step=0.05, label="Temperature (0: the likeliest)")
-            self.top_p = gr.Slider(0.05, 1, start.top_p, step=0.05, label="Top p")
-            self.max_tokens = gr.Slider(16, 8192, start.max_tokens, step=16, label="Most tokens of an answer")
+            self.temperature = gr.Slider(0, 2, start.temperature, step=0.01, label="Temperature (0: the likeliest)")
+            self.top_p = gr.Slider(0.01, 1, start.top_p, step=0.01, label="Top p")
+            self.max_tokens = gr.Slider(
+                1, max(8192, start.max_tokens), start.max_tokens, step=1, label="Most tokens of an answer"
+            )
         with gr.Accordion("Examples, one for each skill", open=False, elem_id="examples"):
             rows = examples()
             self.examples = gr.Dataset(

@@ -9,6 +9,7 @@ import fastapi
 import gradio as gr
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import PlainTextResponse
 
 from evolute.chat.demo import CSS
 
@@ -26,7 +27,7 @@ _HERE = ["127.0.0.1", "localhost", "[::1]"]
 
 
 class _Guard:
-    """Adds the policy's headers to every answer."""
+    """Adds the policy's headers to every answer, and takes no files: nothing on the page wants one."""
 
     def __init__(self, app: Any) -> None:  # noqa: ANN401 - an ASGI application
         self.app = app
@@ -40,6 +41,9 @@ class _Guard:
                 headers["Referrer-Policy"] = "no-referrer"
             await send(message)
 
+        if scope.get("path", "").rstrip("/").endswith("/upload"):
+            await PlainTextResponse("no files are taken", 404)(scope, receive, guarded)
+            return
         await self.app(scope, receive, guarded if scope["type"] == "http" else send)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -53,13 +54,8 @@ async def serve(demo: Demo, started: Callable[[str], None]) -> None:
         MissingExtra: Gradio is not installed.
     """
     os.environ.update(_QUIET)
-    try:
-        import uvicorn
-
-        from evolute.chat.demo import Page, Start
-        from evolute.chat.demo_app import app_of
-    except ImportError:
-        raise MissingExtra("the page (evolute demo)", "web") from None
+    if importlib.util.find_spec("gradio") is None:
+        raise MissingExtra("the page (evolute demo)", "web")
     from evolute.chat.serving import Server, is_loopback, listening_socket, shown_host, until_stopped
 
     here = is_loopback(demo.host)
@@ -73,6 +69,11 @@ async def serve(demo: Demo, started: Callable[[str], None]) -> None:
         talkers = [await stack.enter_async_context(open_talker(place)) for place in demo.places]
         if len({talker.name for talker in talkers}) < len(talkers):
             raise InputError(f"both models are called {talkers[0].name!r}: a vote could not tell them apart")
+        import uvicorn
+
+        from evolute.chat.demo import Page, Start
+        from evolute.chat.demo_app import app_of
+
         page = Page(Panel(talkers, seed=demo.seed, blind=demo.blind), demo.votes, Start(**demo.start))
         app = app_of(page.blocks, demo.password, only_here=here)
         server = Server(uvicorn.Config(app, log_level="critical", access_log=False, timeout_graceful_shutdown=1))

@@ -62,17 +62,13 @@ def append_line(path: Path, row: Mapping[str, Any]) -> None:
     line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
     try:
         with path.open("ab+", buffering=0) as file:
-            if file.seek(0, os.SEEK_END) and not _ends_a_line(file.fileno(), file.tell()):
+            if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) and file.read(1) != b"\n":
                 line = b"\n" + line
             if file.write(line) != len(line):
                 raise OSError(None, "the disk is full")
             os.fsync(file.fileno())
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
-
-
-def _ends_a_line(handle: int, size: int) -> bool:
-    return os.pread(handle, 1, size - 1) == b"\n"
 
 
 def _exchange(turn: Turn, side: int) -> list[Message]:

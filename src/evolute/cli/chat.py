@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
+from cyclopts.validators import Number
 
 from evolute.cli.screen import say
 from evolute.errors import EvoluteError
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _MODEL = Group("Model", sort_key=1)
 _ASKED = Group("How it is asked", sort_key=2)
+
+WARMTH, SHARE, COUNT = Number(gte=0, lte=2), Number(gt=0, lte=1), Number(gte=1)
 
 BaseUrl = Annotated[
     str,
@@ -49,13 +52,18 @@ def chat(
     format_: FormatName = "chat",
     system: System = "",
     temperature: Annotated[
-        float | None, Parameter(group=_ASKED, help="0: the likeliest word each time. Default: the model's.")
+        float | None,
+        Parameter(group=_ASKED, validator=WARMTH, help="0: the likeliest word each time. Default: the model's."),
     ] = None,
     top_p: Annotated[
         float | None,
-        Parameter(group=_ASKED, help="Only the likeliest words of this probability. Default: the model's."),
+        Parameter(
+            group=_ASKED, validator=SHARE, help="Only the likeliest words of this probability. Default: the model's."
+        ),
     ] = None,
-    max_tokens: Annotated[int | None, Parameter(group=_ASKED, help="The most tokens of one answer.")] = 1024,
+    max_tokens: Annotated[
+        int | None, Parameter(group=_ASKED, validator=COUNT, help="The most tokens of one answer.")
+    ] = 1024,
     seed: Seed = 0,
 ) -> None:
     r"""Talk to a model in the terminal: many turns, answers as they are written.

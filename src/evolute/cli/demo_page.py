@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from evolute.cli.chat import BaseUrl, FormatName, KeyVariable, Seed, System
+from evolute.cli.chat import COUNT, SHARE, WARMTH, BaseUrl, FormatName, KeyVariable, Seed, System
 from evolute.cli.screen import say
 from evolute.errors import InputError
 
@@ -41,9 +41,13 @@ def demo(
     ] = False,
     seed: Seed = 0,
     system: System = "",
-    temperature: Annotated[float, Parameter(group=_START, help="0: the likeliest word each time.")] = 0.7,
-    top_p: Annotated[float, Parameter(group=_START, help="Only the likeliest words of this probability.")] = 0.95,
-    max_tokens: Annotated[int, Parameter(group=_START, help="The most tokens of one answer.")] = 1024,
+    temperature: Annotated[
+        float, Parameter(group=_START, validator=WARMTH, help="0: the likeliest word each time.")
+    ] = 0.7,
+    top_p: Annotated[
+        float, Parameter(group=_START, validator=SHARE, help="Only the likeliest words of this probability.")
+    ] = 0.95,
+    max_tokens: Annotated[int, Parameter(group=_START, validator=COUNT, help="The most tokens of one answer.")] = 1024,
 ) -> None:
     """Open a page to talk to a model, or to two side by side with a vote.
 
