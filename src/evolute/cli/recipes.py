@@ -16,28 +16,37 @@ from evolute.pipeline.validating import validate as validate_recipe
 from evolute.recipe import recipe_text, shipped
 from evolute.recipe.explaining import FieldHelp, as_markdown
 from evolute.recipe.explaining import explain as explain_fields
+from evolute.recipe.trainingfiles import train_recipe_text, train_recipes
 from evolute.text import printable
 
 _WIDTH = 80
+_TRAIN = "train/"
 
 
 def list_recipes() -> None:
     """The names of the shipped recipes, each with its first sentence."""
     rows = []
-    for name in shipped():
-        comment = takewhile(lambda line: line.startswith("#"), recipe_text(name).splitlines())
+    for name, text in _all_texts():
+        comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
         first, _, _ = " ".join(line.lstrip("# ") for line in comment).partition(". ")
         rows.append((name, first))
     _print_columns(rows)
+
+
+def _all_texts() -> Iterator[tuple[str, str]]:
+    for name in shipped():
+        yield name, recipe_text(name)
+    for name in train_recipes():
+        yield f"{_TRAIN}{name}", train_recipe_text(name)
 
 
 def show_recipe(name: str, /) -> None:
     """Print a shipped recipe: `evolute recipe show wizardlm > mine.yaml`, change it, and give it with --recipe.
 
     Args:
-        name: The recipe's name.
+        name: The recipe's name; one for `evolute train` begins with train/ (train/tiny).
     """
-    sys.stdout.write(recipe_text(name))
+    sys.stdout.write(train_recipe_text(name.removeprefix(_TRAIN)) if name.startswith(_TRAIN) else recipe_text(name))
 
 
 def explain(
