@@ -42,9 +42,11 @@ def client(url, key="none"):
 
 async def idle(url):
     """Waits until the engine has nothing to do."""
-    async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(20):
-        while (said := (await http.get(url.removesuffix("/v1") + "/health")).json())["running"] + said["waiting"]:
-            await asyncio.sleep(0)
+    health = url.removesuffix("/v1") + "/health"
+    async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(60):
+        said = (await http.get(health)).json()
+        while said["running"] + said["waiting"]:  # each look is a call: nothing spins
+            said = (await http.get(health)).json()
 
 
 def generated(folder, ids, count):
@@ -142,9 +144,9 @@ async def test_a_stop_word_is_not_shown_and_log_probabilities_are(tiny_model):
 async def test_a_client_that_leaves_ends_its_answer(tiny_model):
     long = GREEDY | {"max_tokens": 450}
     async with served(tiny_model) as url, httpx.AsyncClient(trust_env=False, timeout=60) as http:
-        async with http.stream("POST", f"{url}/chat/completions", json=long | {"stream": True}) as reply:
-            async with aclosing(reply.aiter_lines()) as lines:
-                await anext(lines)
+        streamed = http.stream("POST", f"{url}/chat/completions", json=long | {"stream": True})
+        async with streamed as reply, aclosing(reply.aiter_lines()) as lines:
+            await anext(lines)
         await idle(url)
         with pytest.raises(httpx.ReadTimeout):
             await http.post(f"{url}/chat/completions", json=long | {"n": 8}, timeout=httpx.Timeout(60, read=0.05))
@@ -252,7 +254,7 @@ async def test_a_saved_template_decides_and_a_named_format_replaces_it(tiny_mode
 
 def test_an_engine_must_suit_the_model(tiny_model):
     how = Serving(find_model(str(tiny_model)), find_format("chat"), engine="llama.cpp")
-    with pytest.raises(InputError, match="llama.cpp serves .gguf files"):
+    with pytest.raises(InputError, match=r"llama\.cpp serves \.gguf files"):
         _ = how.resolved_engine
     other = Serving(LocalModel(Path("x.gguf"), "x"), find_format("alpaca"))
     with pytest.raises(InputError, match="--engine transformers"):
@@ -285,7 +287,7 @@ def test_the_launch_lines_name_the_saved_template(tiny_model, tmp_path):
         (bare / name).write_bytes((tiny_model / name).read_bytes())
     with pytest.raises(InputError, match="no chat template"):
         launch_line(find_model(str(bare)), "vllm")
-    with pytest.raises(InputError, match="not a .gguf"):
+    with pytest.raises(InputError, match=r"not a \.gguf"):
         launch_line(find_model("smollm2"), "vllm")
 
 
