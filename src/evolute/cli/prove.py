@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from evolute.cli.evolve import MaxCalls, MaxCost, MaxMinutes, MaxTokens, Set
-from evolute.cli.screen import Json, money, say, status_of, watch_on, write_json
+from evolute.cli.screen import Json, money, say, status_of, write_json
 from evolute.cli.screen import out as screen
+from evolute.cli.ticker import tick_on
 from evolute.evolve.budget import Limits
 from evolute.pipeline.proving import Proved
 from evolute.pipeline.proving import prove as go_through
@@ -55,7 +56,7 @@ def prove(
         return
     proved = go_through(
         recipe, out=out, settings=settings, limits=Limits(max_cost, max_calls, max_tokens, max_minutes),
-        watch=None if json else watch_on(sys.stderr), say=say,
+        watch=None if json else tick_on(sys.stderr), say=say,
     )  # fmt: skip
     if json:
         write_json(_as_json(proved))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from evolute.errors import InputError, MissingExtra
 from evolute.formats import Format, find_format
-from evolute.models.weights import LocalModel, find_model
+from evolute.models.weights import find_model, open_tokenizer
 from evolute.pipeline.provpools import Example
 from evolute.recipe.proving import Proving
 from evolute.recipe.trainingfiles import resolve_training
@@ -29,7 +28,7 @@ class Encoding:
             InputError, MissingExtra: the base's tokenizer cannot be opened, or the recipe is wrong.
         """
         recipe = resolve_training(proving.training.recipe, proving.training.settings)
-        return cls(_tokenizer(find_model(proving.base)), find_format(recipe.format), recipe.max_length)
+        return cls(open_tokenizer(find_model(proving.base)), find_format(recipe.format), recipe.max_length)
 
     def tokens(self, example: Example) -> int:
         """Tokens of prompt and answer."""
@@ -42,18 +41,3 @@ class Encoding:
         encoded = encode_conversation(self.tokenizer, self.format, example.conversation)[-1]
         before = len(encode_prompt(self.tokenizer, self.format, example.messages))
         return encoded.ids, [place >= before and bears for place, bears in enumerate(encoded.learned)]
-
-
-def _tokenizer(found: LocalModel) -> Any:  # noqa: ANN401 - transformers' own
-    """The tokenizer alone: counting tokens needs no weights."""
-    try:
-        import transformers
-    except ImportError:
-        raise MissingExtra("a proof", "train") from None
-    where = {"pretrained_model_name_or_path": str(found.path)}
-    if found.path.suffix == ".gguf":
-        where = {"pretrained_model_name_or_path": str(found.path.parent), "gguf_file": found.path.name}
-    try:
-        return transformers.AutoTokenizer.from_pretrained(**where, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{found.path}: its tokenizer cannot be opened with transformers: {error}") from None

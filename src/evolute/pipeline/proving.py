@@ -133,9 +133,7 @@ def check(proving: Proving) -> None:
     Raises:
         InputError: something is.
     """
-    found = find_model(proving.base)
-    if found.path.suffix == ".gguf":
-        raise InputError(f"base: {proving.base} is a .gguf file: give a folder as transformers writes it")
+    find_model(proving.base)
     resolve_training(proving.training.recipe, proving.training.settings)
     check_address(proving.responder.model, "responder.model.base_url", "")
     check_evaluation(proving)

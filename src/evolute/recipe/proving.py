@@ -136,7 +136,7 @@ class Proving(Part):
     """What to evolve, where there is no run."""
     responder: Responder = Responder()
     base: str = ""
-    """The base model: a folder as transformers writes it, or `smollm2`."""
+    """The base model: a folder as transformers writes it, a `.gguf` file, or `smollm2`."""
     training: Training = Training()
     arms: Arms = Arms()
     held_out: HeldOut = HeldOut()
