@@ -1,7 +1,7 @@
 """Conversations as tokens: the same for what is learned and for what is asked, so that the two cannot differ.
 
 The text is the format's (or that of the tokenizer's own chat template) and is tokenized whole, as an endpoint does.
-What a user or a model wrote never becomes a control token: where it holds the text of one, it is tokenized as that text.
+What a user or a model wrote never becomes a control token: where it holds the text of one, that stays text.
 """
 
 from __future__ import annotations
@@ -80,23 +80,17 @@ def encode_conversation(
     if given and not format.input:
         messages, given = [*with_input(messages[:-1], given), messages[-1]], ""
     shield = Shield(tokenizer, messages, given)
-    said = bare(shield.messages) if format.write is not None else shield.messages
+    said = bare(shield.messages) if format.turns and format.write is not None else shield.messages
     answers = [place for place, message in enumerate(said) if message.role == "assistant"]
     if not answers or answers[-1] != len(said) - 1:
         raise InputError("a conversation to learn from must end with an answer")
-    written = [_write(tokenizer, format, said[: place + 1], shield.given) for place in answers]  # a format with room
-    # for an input has none for earlier turns
+    written = [_write(tokenizer, format, said[: place + 1], shield.given) for place in answers]
     begins = format.write is not None
     if all(after.prompt.startswith(before.whole) for before, after in pairwise(written)):
         whole = tokens_of(tokenizer, written[-1].whole, shield, begins=begins)
         if all(_is_parted(tokenizer, whole, one, shield, begins) for one in written):
-            return [
-                _marked(
-                    tokenizer,
-                    whole.ids,
-                    [(whole.before(len(one.prompt)), whole.before(len(one.whole))) for one in written],
-                )
-            ]
+            spans = [(whole.before(len(one.prompt)), whole.before(len(one.whole))) for one in written]
+            return [_marked(tokenizer, whole.ids, spans)]
     return [_alone(tokenizer, one, shield, begins) for one in written]
 
 
@@ -108,7 +102,8 @@ def ending_ids(tokenizer: Tokenizer, format: Format) -> list[int]:
         last = encode_conversation(tokenizer, format, probe)[0].ids[-1]
         if last in control_ids(tokenizer):
             found.insert(0, last)
-    return list(dict.fromkeys(found))
+    written = (tokenizer.convert_tokens_to_ids(stop) for stop in format.stops)
+    return list(dict.fromkeys([*found, *(token for token in written if token in control_ids(tokenizer))]))
 
 
 def install_template(tokenizer: Tokenizer, format: Format) -> None:
@@ -123,8 +118,20 @@ def install_template(tokenizer: Tokenizer, format: Format) -> None:
         return
     if format.jinja is None:
         raise InputError(f"the format {format.name!r} has no chat template")
-    beginning = "{{ bos_token }}" if added_beginning(tokenizer) else ""
-    tokenizer.chat_template = beginning + format.jinja
+    tokenizer.chat_template = _beginning(tokenizer) + format.jinja
+
+
+def _beginning(tokenizer: Tokenizer) -> str:
+    """What the template must begin with to give the tokens that the bare prompt does.
+
+    Some tokenizers put a space before a text, but not where it follows upon a control token (Llama 2's, not `legacy`).
+    """
+    if added_beginning(tokenizer) is None:
+        return ""
+    wanted = tokenizer("a")["input_ids"]
+    given = tokenizer(f"{tokenizer.bos_token} a", add_special_tokens=False)["input_ids"]
+    after = tokenizer(f"{tokenizer.bos_token}a", add_special_tokens=False)["input_ids"]
+    return "{{ bos_token ~ ' ' }}" if after != wanted and given == wanted else "{{ bos_token }}"
 
 
 def _prompt(tokenizer: Tokenizer, format: Format, messages: Sequence[Message], given: str) -> str:

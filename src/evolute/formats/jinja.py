@@ -11,7 +11,6 @@ _BEGIN = (
     "{%- for turn in turns -%}{%- if turn['role'] != ['user', 'assistant'][loop.index0 % 2] -%}"
     "{{ raise_exception('turns of user and assistant must alternate, the user first') }}{%- endif -%}{%- endfor -%}"
 )
-_ANSWER = "{{ turn['content'] | trim }}{{ eos_token }}"
 
 
 def one_turn(prompt: str, *, system: bool = False) -> str:
@@ -24,7 +23,7 @@ def one_turn(prompt: str, *, system: bool = False) -> str:
     refusals = "{%- if turns | length > 2 -%}{{ raise_exception('this format is for one turn only') }}{%- endif -%}"
     if not system:
         refusals += "{%- if system -%}{{ raise_exception('this format has no room for a system prompt') }}{%- endif -%}"
-    answer = "{%- if turns | length == 2 -%}{%- set turn = turns[1] -%}" + _ANSWER + "{%- endif -%}"
+    answer = "{%- if turns | length == 2 -%}{{ turns[1]['content'] ~ eos_token }}{%- endif -%}"
     return f"{_BEGIN}{refusals}{{%- set instruction = turns[0]['content'] -%}}{{{{ '' }}}}{prompt}{answer}"
 
 
@@ -34,6 +33,6 @@ def vicuna_turns(system: str) -> str:
         f"{_BEGIN}{{{{ (system or {system!r}) ~ ' ' }}}}"
         "{%- for turn in turns -%}"
         "{%- if turn['role'] == 'user' -%}{{ 'USER: ' ~ turn['content'] ~ ' ASSISTANT:' }}"
-        "{%- else -%}{{ ' ' }}" + _ANSWER + "{%- endif -%}"
+        "{%- else -%}{{ ' ' ~ turn['content'] | trim ~ eos_token }}{%- endif -%}"
         "{%- endfor -%}"
     )

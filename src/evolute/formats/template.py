@@ -31,7 +31,8 @@ def template_format(path: Path) -> Format:
 
     It is given `messages` (each with `role` and `content`), as a model's own chat template is, and for prompts of one
     turn `instruction`, `input` and `system` (empty where there is none). `add_generation_prompt` is true, `bos_token`
-    is empty, and so is `eos_token` where no tokenizer is at hand, `tools` and `documents` are none, and `raise_exception` refuses.
+    is empty, and so is `eos_token` where no tokenizer is at hand, `tools` and `documents` are none, and
+    `raise_exception` refuses.
 
     Raises:
         InputError: the file cannot be read, is no template, or shows no instruction.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from evolute.errors import InputError
 from evolute.formats.shielding import Shield, parted
 
-_ANCHOR = "\n"
-"""No tokenizer joins a line's end with the word behind it; what follows it is tokenized as within a text."""
+_ANCHORS = ("\n", ".", "a", "0", " ")
+"""Texts that another can go on from. What follows is then tokenized as within a text, unless the two share a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def tokens_of(tokenizer: Any, text: str, shield: Shield, *, begins: bool) -> Tok
 
 def continued(tokenizer: Any, text: str, shield: Shield) -> Tokens:  # noqa: ANN401
     """The tokens of a piece of shielded text that goes on from a text before it."""
-    return _behind_anchor(tokens_of(tokenizer, _ANCHOR + text, shield, begins=False))
+    return _behind_anchor(lambda piece: tokens_of(tokenizer, piece, shield, begins=False), text)
 
 
 def added_beginning(tokenizer: Any) -> int | None:  # noqa: ANN401
@@ -88,12 +89,17 @@ def _as_text(tokenizer: Any, text: str, *, first: bool) -> Tokens:  # noqa: ANN4
     alone = _plain(tokenizer, text, begins=False, split=True)
     if first or _opens_alike(tokenizer):
         return alone
-    return _behind_anchor(_plain(tokenizer, _ANCHOR + text, begins=False, split=True))
+    return _behind_anchor(lambda piece: _plain(tokenizer, piece, begins=False, split=True), text)
 
 
-def _behind_anchor(found: Tokens) -> Tokens:
-    cut = found.before(len(_ANCHOR))
-    return Tokens(found.ids[cut:], [start - len(_ANCHOR) for start in found.starts[cut:]])
+def _behind_anchor(encode: Callable[[str], Tokens], text: str) -> Tokens:
+    """The text's tokens behind the first anchor that keeps its own; alone where none does."""
+    for anchor in _ANCHORS:
+        own, found = encode(anchor).ids, encode(anchor + text)
+        cut = len(own)
+        if found.ids[:cut] == own and found.starts[cut : cut + 1] == [len(anchor)]:
+            return Tokens(found.ids[cut:], [start - len(anchor) for start in found.starts[cut:]])
+    return encode(text)
 
 
 def _opens_alike(tokenizer: Any) -> bool:  # noqa: ANN401

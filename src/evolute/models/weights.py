@@ -82,10 +82,9 @@ def open_files(
         raise MissingExtra("a model's own files", extra) from None
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    where: dict[str, Any] = {"local_files_only": True, "pretrained_model_name_or_path": str(found.path)}
-    if found.path.suffix == ".gguf":
-        where |= {"pretrained_model_name_or_path": str(found.path.parent), "gguf_file": found.path.name}
-        dtype = "float32" if dtype == "auto" else dtype
+    where = _where(found)
+    if found.path.suffix == ".gguf" and dtype == "auto":
+        dtype = "float32"
     try:
         place = torch.device(device or (torch.accelerator.current_accelerator() or "cpu"))
     except RuntimeError:
@@ -97,6 +96,27 @@ def open_files(
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, AssertionError) as error:
         raise InputError(f"{found.path}: cannot be opened with transformers: {error}") from None
     return model, tokenizer
+
+
+def open_tokenizer(found: LocalModel, *, extra: str = "train") -> Any:  # noqa: ANN401 - transformers' own
+    """Its tokenizer alone; the arguments and what is raised are `open_files`'s."""
+    try:
+        import transformers
+    except ImportError:
+        raise MissingExtra("a model's own files", extra) from None
+    try:
+        with _no_bars(), _read_once():
+            return transformers.AutoTokenizer.from_pretrained(**_where(found))
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, AssertionError) as error:
+        raise InputError(f"{found.path}: its tokenizer cannot be opened with transformers: {error}") from None
+
+
+def _where(found: LocalModel) -> dict[str, Any]:
+    """The files as transformers is told of them."""
+    if found.path.suffix != ".gguf":
+        return {"local_files_only": True, "pretrained_model_name_or_path": str(found.path)}
+    folder, file = str(found.path.parent), found.path.name
+    return {"local_files_only": True, "pretrained_model_name_or_path": folder, "gguf_file": file}
 
 
 @contextmanager

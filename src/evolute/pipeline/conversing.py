@@ -85,7 +85,6 @@ def _conversation(row: object, where: str) -> Conversation:
     layout = recognise(fields)
     if layout is None:
         raise RowProblem(f"no column looks like a question or a conversation; it has {', '.join(map(repr, fields))}")
-    root = fields["root"] if isinstance(fields.get("root"), str) else ""
     turns = turns_in(fields[layout.instruction])
     if turns is None:
         (seed,) = Shaper(_LIMITLESS, layout).seeds(fields, where, 0)
