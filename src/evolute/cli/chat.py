@@ -77,8 +77,7 @@ def chat(
     answer, Ctrl-D leaves. From a pipe each line is a turn, and only the answers are printed.
 
     Args:
-        model: A model's folder, a .gguf file, smollm2, or its name at --base-url (there, empty: the only one); NAME@URL
-            names both. Without anything: smollm2.
+        model: A folder, a .gguf, smollm2 (the default), a name at --base-url (none: the only one), or NAME@URL.
     """
     from evolute.chat.opening import open_talker, place_of
     from evolute.chat.terminal import Terminal

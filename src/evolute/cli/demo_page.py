@@ -52,7 +52,7 @@ def demo(
     """Open a page to talk to a model, or to two side by side with a vote.
 
     Args:
-        model: A model's folder, a .gguf file, smollm2, or its name at --base-url; NAME@URL names both.
+        model: A folder, a .gguf, smollm2 (the default), a name at --base-url (none: the only one), or NAME@URL.
         model2: A second one, to be set beside the first.
     """
     from evolute.chat.demo_serving import Demo, serve
