@@ -58,14 +58,17 @@ async def engine(spec):
     return speeds
 
 
+def show(name, speeds, base):
+    told = ", ".join(f"{count}: {speed:.1f} ({speed / base[count]:.2f}x)" for count, speed in speeds.items())
+    print(f"{name:24}{told} tokens/s", flush=True)
+
+
 def main():
     base = bare(sys.argv[1])
-    named = {"transformers' generate": base, "local": asyncio.run(engine(ModelSpec(api="local", model=sys.argv[1])))}
+    show("transformers' generate", base, base)
+    show("local", asyncio.run(engine(ModelSpec(api="local", model=sys.argv[1]))), base)
     if len(sys.argv) > 2:
-        named["embedded"] = asyncio.run(engine(ModelSpec(api="local", model=sys.argv[2])))
-    for name, speeds in named.items():
-        told = ", ".join(f"{count}: {speed:.1f} ({speed / base[count]:.2f}x)" for count, speed in speeds.items())
-        print(f"{name:24}{told} tokens/s")
+        show("embedded", asyncio.run(engine(ModelSpec(api="local", model=sys.argv[2]))), base)
 
 
 main()
