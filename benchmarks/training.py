@@ -105,7 +105,7 @@ def encoded(rows: list[Any], base: Any, recipe: Any) -> Any:
     from evolute.train.examples import encode
 
     said = (Conversation(tuple(Message(**turn) for turn in turns), "", "") for turns in rows)
-    return encode(((one, str(n)) for n, one in enumerate(said)), base.tokenizer, find_format("chat"), recipe).kept
+    return encode(said, base.tokenizer, find_format("chat"), recipe).kept
 
 
 def ours(base: Any, recipe: Any, examples: Any, rows: Any, folder: Path, device: str) -> Any:

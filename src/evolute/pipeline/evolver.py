@@ -264,7 +264,7 @@ class EvolverTraining(Training):
             Conversation((*one.messages, _said(one)), "", f"{dataset}, {one.id}", one.root)
             for one in self.evolutions.kept
         ]
-        return Corpus(dataset, dataset.resolve().name, said, digest_of(said))
+        return Corpus(dataset, dataset.resolve().name, said, digest_of(said), models=_teachers(dataset))
 
     def encode(self, base: Base) -> Examples:
         """It as tokens, of which the last answer is learned: those before it are the operation's demonstrations.
@@ -282,6 +282,13 @@ class EvolverTraining(Training):
         if self.main:
             write_evolver_set(self.evolutions, self.out)
         return super().trainer(base, train, held_out, recorder)
+
+
+def _teachers(run: Path) -> list[tuple[str, str]]:
+    """Who evolved, and who judged what was kept, by role."""
+    rows = ((row.evolver, row.judge) for row in dataset(run, seeds=False))
+    named = ((role, name) for pair in rows for role, name in zip(("evolver", "judge"), pair, strict=True) if name)
+    return list(dict.fromkeys(named))
 
 
 def _learn_last(labels: array[int]) -> None:
