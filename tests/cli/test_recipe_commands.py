@@ -11,6 +11,7 @@ from evolute.errors import RecipeError
 from evolute.pipeline.validating import validate
 from evolute.recipe import Recipe
 from evolute.recipe.explaining import as_markdown, explain
+from evolute.recipe.trainingfiles import train_recipes
 from evolute.recipe.validating import validate as validate_fields
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "recipes.md"
@@ -198,7 +199,8 @@ def test_shipped_recipes_have_no_errors_and_want_seeds(name):
 
 def test_the_shipped_ones_are_listed_and_shown(evolute_command):
     told = evolute_command("recipe", "list").stdout
-    assert [line.split()[0] for line in told.splitlines() if line[0] != " "] == recipes.shipped()
+    names = [*recipes.shipped(), *(f"train/{name}" for name in train_recipes())]
+    assert [line.split()[0] for line in told.splitlines() if line[0] != " "] == names
     assert "SmolLM2-135M-Instruct runs inside Evolute" in told
     shown = evolute_command("recipe", "show", "wizardlm")
     assert shown.stdout == recipes.recipe_text("wizardlm")

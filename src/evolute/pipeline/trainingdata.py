@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evolute.ledger import LEDGER
 from evolute.pipeline.conversing import read_conversations
+from evolute.pipeline.reading import dataset
 from evolute.train.conversations import Conversation, Unusable
 
 
@@ -34,7 +36,15 @@ def read_corpus(path: Path, *, skip_bad: bool = False) -> Corpus:
     """
     left_out: list[Unusable] = []
     found = list(read_conversations(path, skip_bad=skip_bad, on_bad=left_out.append))
-    return Corpus(path, path.resolve().name, found, digest_of(found), len(left_out))
+    return Corpus(path, path.resolve().name, found, digest_of(found), len(left_out), _models(path))
+
+
+def _models(path: Path) -> list[tuple[str, str]]:
+    """Who wrote a run's rows; of files it is not known."""
+    if not (path / LEDGER).is_file():
+        return []
+    roles = ("evolver", "judge", "responder")
+    return sorted({(role, name) for row in dataset(path) for role in roles if (name := getattr(row, role))})
 
 
 def digest_of(conversations: Sequence[Conversation]) -> str:

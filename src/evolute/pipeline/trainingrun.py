@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from evolute import __version__
 from evolute.errors import InputError
+from evolute.files import replacing
 from evolute.formats import Format, find_format
 from evolute.models.weights import find_model
 from evolute.pipeline.trainingdata import Corpus, read_corpus
@@ -23,6 +24,9 @@ from evolute.train.opening import Base, compute_type, open_base
 from evolute.train.resume import begin, find_record, last_checkpoint, write_state
 
 Task = Literal["respond", "prefer", "evolver"]
+
+RECIPE = "recipe.yaml"
+"""The resolved recipe, in the folder of a training that several processes share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class Training:
         self.format: Format = find_format(recipe.format)
         self.corpus: Corpus = self.read(dataset)
         self.device = device_here()
+        self.left_out: list[tuple[str, int]] = []
         base, data = find_model(recipe.base).identity(), self.corpus.digest
         self.plan: dict[str, Any] = {
             "fingerprint": recipe.fingerprint(self.task, base, data),
@@ -126,6 +131,9 @@ class Training:
             self.say(f"left out: {self.corpus.left_out:,} rows that cannot be trained on")
         for line in (*examples.describe(recipe.max_length), *base.notes):
             self.say(line)
+        if (gpus := gpus_here()) > devices_here() == 1:
+            self.say(f"of {gpus} GPUs one is used: --set distributed=fsdp2 shows how to start it on all")
+        self.left_out = [(why, count) for why, count in examples.left_out() if count]
         self._check_memory(base, examples)
         return base, examples, train, held_out
 
@@ -160,11 +168,13 @@ class Training:
 
         cluster = Cluster(self.recipe.distributed, processes=max(1, gpus_here()))
         config = write_configs(cluster, self.out)
-        arguments = ["train", str(self.corpus.path), "--out", str(self.out)]
-        command = launch_commands(cluster, config, [*arguments, "--recipe", "RECIPE", "--base", self.recipe.base])[0]
+        with replacing(self.out / RECIPE) as file:
+            file.write(self.recipe.to_yaml().encode())
+        told = ["--out", str(self.out), "--recipe", str(self.out / RECIPE), "--task", self.task]
+        (command,) = launch_commands(cluster, config, ["train", str(self.corpus.path), *told])
         raise InputError(
-            f"distributed: {self.recipe.distributed} wants a process for each GPU. Its configuration is in {config}; "
-            f"start it with your own options behind: {command}"
+            f"distributed: {self.recipe.distributed} wants a process for each GPU. The configuration is in {config}; "
+            f"start it with: {command}"
         )
 
     def _train(self, base: Base, examples: Examples, train: Sequence[Example], held_out: Sequence[Example]) -> Trained:
@@ -198,13 +208,16 @@ class Training:
         from evolute.train.saving import putting_into, save_trained
 
         compute = compute_type(self.recipe, self.device)
+        sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+        # Every process has a part: all of them take part in bringing the parts together.
+        weights = trainer.accelerator.get_state_dict(trainer.model_wrapped) if sharded else None
         model = trainer.accelerator.unwrap_model(trainer.model)
         if not self.main:
             return result
         places = list(dict.fromkeys(one.place for one in shown))[: self.recipe.samples]
         conversations = [self.corpus.conversations[place] for place in places]
         with putting_into(self.out) as folder:
-            model = save_trained(model, base, self.format, self.recipe, folder, compute)
+            model = save_trained(model, base, self.format, self.recipe, folder, compute, weights)
             samples = sample_answers(
                 model, base.tokenizer, self.format, conversations, base.endings, self.recipe.sample_tokens
             )
@@ -240,6 +253,7 @@ class Training:
             dataset_hash=self.plan["dataset"],
             rows=len(self.corpus.conversations),
             held_out=result.held_out,
+            left_out=self.left_out,
             models=self.corpus.models,
             figures=_figures(result, self.device),
             curve="curve.png",

@@ -58,6 +58,14 @@ class Examples:
         """Tokens of theirs that bear loss."""
         return sum(one.learned for one in self.kept)
 
+    def left_out(self) -> list[tuple[str, int]]:
+        """(why, examples): what is not trained on as it stands."""
+        return [
+            ("longer than max_length: dropped", self.dropped),
+            ("longer than max_length: cut", self.truncated),
+            ("no answer within max_length: dropped", self.unlearned),
+        ]
+
     def describe(self, max_length: int) -> Iterator[str]:
         """What one wants to know before the training: how long the examples are, and which are left out."""
         if not self.lengths:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import torch
 from transformers import TrainerCallback
 
 from evolute.errors import EvoluteError, InputError
@@ -72,6 +73,8 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
         """Mark the checkpoint as whole; only then are older ones taken away."""
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()  # each process writes its part of a checkpoint
         if state.is_world_process_zero:
             folder = Path(args.output_dir)
             finish_checkpoint(folder / f"checkpoint-{state.global_step}")

@@ -79,6 +79,14 @@ class Pairs:
         """Tokens of theirs that bear loss."""
         return sum(one.learned for one in self.kept)
 
+    def left_out(self) -> list[tuple[str, int]]:
+        """(why, pairs): what is not trained on as it stands."""
+        return [
+            ("longer than max_length: dropped", self.dropped),
+            ("longer than max_length: cut", self.truncated),
+            ("the same tokens in both answers: dropped", self.same),
+        ]
+
     def describe(self, max_length: int) -> Iterator[str]:
         """What one wants to know before the training: how long the pairs are, and which are left out."""
         if not self.lengths:

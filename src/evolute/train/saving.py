@@ -11,7 +11,7 @@ from typing import Any
 
 from evolute.errors import InputError
 from evolute.formats import Format
-from evolute.models.weights import open_files
+from evolute.models.weights import LocalModel, open_files
 from evolute.recipe.training import TrainRecipe
 from evolute.train.opening import Base
 
@@ -43,7 +43,15 @@ def putting_into(out: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def save_trained(model: Any, base: Base, format: Format, recipe: TrainRecipe, folder: Path, dtype: str) -> Any:  # noqa: ANN401
+def save_trained(
+    model: Any,  # noqa: ANN401
+    base: Base,
+    format: Format,
+    recipe: TrainRecipe,
+    folder: Path,
+    dtype: str,
+    weights: dict[str, Any] | None = None,
+) -> Any:  # noqa: ANN401
     """Write the model and its tokenizer, an adapter merged where the recipe says so; the model as it was written.
 
     Args:
@@ -53,31 +61,38 @@ def save_trained(model: Any, base: Base, format: Format, recipe: TrainRecipe, fo
         recipe: says the method.
         folder: an empty folder.
         dtype: in which the weights are written.
+        weights: those of a model that was spread over devices, brought together; None: the model holds them.
     """
     import torch
 
     from evolute.formats.encoding import install_template
 
-    if recipe.method != "full":
-        model.save_pretrained(folder / ADAPTER)
-        (folder / ADAPTER / "README.md").unlink(missing_ok=True)  # peft's, which is empty
-        if recipe.lora.merge:
-            model = merged(model, base, folder / ADAPTER) if recipe.method == "qlora" else model.merge_and_unload()
     install_template(base.tokenizer, format)
-    _set_endings(model, base)
     base.tokenizer.save_pretrained(folder)
-    if recipe.method == "full" or recipe.lora.merge:
-        model = model.to(getattr(torch, dtype))
-        model.save_pretrained(folder, safe_serialization=True)
-    return model
+    if recipe.method != "full":
+        model.save_pretrained(folder / ADAPTER, state_dict=weights)
+        (folder / ADAPTER / "README.md").unlink(missing_ok=True)  # peft's, which is empty
+        if not recipe.lora.merge:
+            return model
+        apart = recipe.method == "qlora" or weights is not None
+        model, weights = (merged(model, base, folder / ADAPTER) if apart else model.merge_and_unload()), None
+    _set_endings(model, base)
+    kind = getattr(torch, dtype)
+    if weights is None:
+        model = model.to(kind)
+        model.save_pretrained(folder)
+        return model
+    model.config.dtype = kind
+    model.save_pretrained(folder, state_dict={name: tensor.to(kind) for name, tensor in weights.items()})
+    return open_files(LocalModel(folder, folder.name), device=str(base.model.device), extra="train")[0]
 
 
 def merged(model: Any, base: Base, adapter: Path) -> Any:  # noqa: ANN401
-    """The base in bfloat16 with the adapter added: added to four bits, most of it would be rounded away."""
+    """The base, opened anew, with the adapter added: added to four bits, most of it would be rounded away."""
     import peft
 
-    device = str(model.device)
-    whole, _ = open_files(base.found, dtype="bfloat16", device=device, extra="train")
+    dtype = "bfloat16" if getattr(model, "is_loaded_in_4bit", False) else str(model.dtype).removeprefix("torch.")
+    whole, _ = open_files(base.found, dtype=dtype, device=str(model.device), extra="train")
     return peft.PeftModel.from_pretrained(whole, adapter).merge_and_unload()
 
 

@@ -62,6 +62,8 @@ def make_trainer(
         pad_to_multiple_of=8 if device.startswith("cuda") and not recipe.packing else None,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # one process, one device: transformers would split each batch over all, slowly
     trainer = Trainer(
         model=with_adapter(base.model, recipe),
         args=arguments,
