@@ -80,7 +80,9 @@ def test_a_run_becomes_an_evolver(base, seeds_file, tmp_path):
     assert said[0].startswith("kept evolutions to learn from:")
     kept = [orjson.loads(line) for line in (tmp_path / "out" / "evolutions.jsonl").read_bytes().splitlines()]
     assert done.examples == len(kept) > 4
-    assert "asked by `evolute evolve`" in (tmp_path / "out" / "README.md").read_text()
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "asked by `evolute evolve`" in card
+    assert "| evolver | scripted |" in card
     # Its negatives can be trained on as they lie there.
     assert len(read_preferences(tmp_path / "out" / "pairs.jsonl")) > 0
 
@@ -96,6 +98,7 @@ def test_demonstrations_are_shown_and_not_learned(base, tmp_path, monkeypatch):
     turns = (Message("user", "a"), Message("assistant", "shown"), Message("user", "b"))
     found = evolver.EvolverSet(kept=[evolver.Evolution("i1-0", "s1-0", "deepen", turns, "learned")])
     monkeypatch.setattr(evolver, "evolver_set", lambda run: found)
+    monkeypatch.setattr(evolver, "_teachers", lambda run: [])
     recipe = resolve_training(None, SETTINGS | {"base": str(base)})
     training = evolver.EvolverTraining(tmp_path, tmp_path / "out", recipe, lambda _: None)
     opened = open_base(str(base), find_format("chat"), recipe)
