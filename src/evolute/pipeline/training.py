@@ -9,6 +9,7 @@ from typing import Any
 
 from evolute.errors import InputError, MissingExtra
 from evolute.pipeline.trainingrun import Task, Trained, Training
+from evolute.recipe.models import ModelSpec
 from evolute.recipe.training import TrainRecipe
 from evolute.recipe.trainingfiles import resolve_training
 
@@ -42,6 +43,11 @@ def prepare(
         raise InputError(
             f"{what}: add --base FOLDER (as transformers writes it), or --recipe tiny, which trains the small model "
             "that `evolute models install smollm2` brings"
+        )
+    if not Path(resolved.base).exists() and not ModelSpec().model.startswith(resolved.base):
+        raise InputError(
+            f"--base {resolved.base}: there is no such folder or .gguf file; nothing is downloaded, so fetch the model "
+            "first"
         )
     return resolved
 

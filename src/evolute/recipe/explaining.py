@@ -72,6 +72,11 @@ def explain(name: str = "") -> list[FieldHelp]:
     return found
 
 
+def explain_part(part: type[BaseModel]) -> list[FieldHelp]:
+    """Every field of a model that is no recipe of a run (`TrainRecipe`, say), in its order."""
+    return list(_fields(part, ""))
+
+
 def _nearest(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if not near:
