@@ -1,7 +1,9 @@
 """A proof from end to end on a random model of two layers: arms, resumption, what is paid for, the page."""
 
+import asyncio
 import json
-import os
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import yaml
 
 from evolute.cli import main
 from evolute.errors import InputError, RecipeError
+from evolute.models.loopback import LoopbackServer
 from evolute.pipeline.provarms import write_arm
 from evolute.pipeline.proving import prove
 from evolute.pipeline.provpools import EVOLVED, SEEDS, Example, arms_of, missing, pools_of, prompt_of, split_rows
@@ -260,6 +263,29 @@ def test_the_same_command_does_nothing_twice(proved, recipe):
     assert not any("held-out answers" in remark for remark in said)
 
 
+async def test_a_judged_benchmark_sets_each_arm_beside_the_base(proved, recipe, tmp_path):
+    """The judge likes the longer answer; the base is not set beside itself, and its answers are had once."""
+    copy = shutil.copytree(proved.folder, tmp_path / "copy")
+
+    def judge(body):
+        asked = body["messages"][-1]["content"]
+        pair = re.findall(r"Start of Assistant [12]'s Answer\]\n(.*?)\n\n\[The End", asked, re.DOTALL)
+        one, two = map(len, pair)
+        return f"{5 + (one > two)} {5 + (two > one)}"
+
+    evaluation = {"suite": ["quick"], "limit": 2, "main": "held-out-loss", "settings": {"answer_tokens": 12}}
+    async with LoopbackServer(judge) as server:
+        evaluation["judge"] = {"base_url": server.base_url, "model": "judge"}
+        found = await asyncio.to_thread(lambda: prove(recipe, out=copy, settings={"evaluation": evaluation}))
+    quick = {side.label: side.scores["quick"] for side in found.proof.sides if "quick" in side.scores}
+    assert set(quick) == {arm.name for arm in found.proof.arms}
+    assert {score.against for score in quick.values()} == {"base"}
+    assert server.answers == 2 * 2 * len(quick)
+    assert [line.benchmark for line in found.proof.compared[0].lines][-1] == "quick"
+    assert any(line.benchmark == "quick" for line in found.proof.compared[0].groups)
+    assert server.base_url not in found.page.read_text()
+
+
 def test_a_folder_of_another_proof_is_refused(proved, recipe):
     with pytest.raises(InputError, match=r"holds another proof .*seed 0, not 5"):
         prove(recipe, out=proved.folder, settings={"seed": 5})
@@ -298,9 +324,8 @@ def test_what_is_wrong_is_said_before_anything_is_done(recipe, tmp_path, setting
 @pytest.mark.torture
 def test_the_shipped_demonstration_ends_within_minutes(tmp_path):
     pytest.importorskip("trl")
-    pytest.importorskip("xllamacpp")
-    os.environ.setdefault("OMP_NUM_THREADS", "2")
-    found = prove("tiny", out=tmp_path / "proof", settings={"evaluation.suite": [], "arms.examples": 4})
+    settings = {"evaluation.suite": [], "arms.examples": 4, "responder.model": {"api": "scripted", "model": "script"}}
+    found = prove("tiny", out=tmp_path / "proof", settings=settings)
     assert found.proof.demonstration
     assert found.proof.compared[0].lines[0].independent >= 4
     assert all(arm.loss is not None for arm in found.proof.arms)

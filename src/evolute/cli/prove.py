@@ -101,8 +101,6 @@ def show_proof(proof: Proof) -> None:
         console.print(Text(printable(f"left out: {name}: {why}")), soft_wrap=True)
     for warning in proof.warnings:
         console.print(Text(printable(warning)), soft_wrap=True)
-    if proof.demonstration:
-        console.print(Text("A demonstration of the procedure: models and data of this size are no evidence."))
     console.print(Text(printable(proof.sentence), style="bold"), soft_wrap=True)
 
 

@@ -35,6 +35,8 @@ def proof_of(
     labels = {name: [one.model.label for one in trained if one.arm == name] for name in arms}
     compared = [_compared(one, labels, scores, proving.seed) for one in versus]
     verdict, sentence = sentence_of(compared, proving.evaluation.main)
+    if proving.demonstration:
+        sentence = f"A demonstration, and no evidence; by the rule: {sentence}"
     base = find_side(card.sides, BASE)
     return Proof(
         title=proving.name,
@@ -196,6 +198,11 @@ def _warnings(
             yield (
                 f"{done.model.label}: the training took {done.examples:,} of {len(arms[done.arm].examples):,} examples."
             )
+    if len(proving.training.seeds) == 1:
+        yield (
+            "Each arm was trained once: the sentence is about these models, and what chance in training adds is not "
+            "known. Give training.seeds several."
+        )
     if proving.evaluation.main == LOSS:
         yield (
             "The main measure is a loss: it tells how near the models came to the responder on lineages like those "
