@@ -78,3 +78,9 @@ def test_what_is_not_known_is_said() -> None:
     assert "a base model that is not stated" in card
     assert "The prompt format is not stated" in card
     assert "Who wrote it is not stated" in card
+
+
+def test_an_evolver_is_run_by_evolving() -> None:
+    card = model_card(ModelFacts("m", task="evolver"))
+    assert "--set roles.evolver.model=mine" in card
+    assert "evolute chat" not in card

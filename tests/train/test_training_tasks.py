@@ -51,6 +51,7 @@ def test_preferences_become_a_model(base, preferences, tmp_path):
     assert margins[-1] > margins[0] + 0.05
     assert (done.folder / "model.safetensors").is_file()
     assert "as the preferences that it was shown would have it" in (done.folder / "README.md").read_text()
+    assert "Why is the sky blue?<end><|assistant|>" in (done.folder / "README.md").read_text()
     assert any("the preferred answer is the longer one in 0 of 8 pairs" in line for line in said)
     again = train(preferences, out=tmp_path / "out", base=str(base), settings=settings, task="prefer")
     assert again.again

@@ -16,6 +16,7 @@ from evolute.formats import Format, find_format
 from evolute.models.weights import find_model
 from evolute.pipeline.trainingdata import Corpus, read_corpus
 from evolute.recipe.training import TrainRecipe
+from evolute.records import Message
 from evolute.train.arguments import CHECKPOINTS, quiet
 from evolute.train.checks import Sample, sample_answers, template_differs
 from evolute.train.curve import Point, draw_curve
@@ -249,6 +250,7 @@ class Training:
             recipe_name=recipe.name,
             recipe=recipe.to_yaml(),
             format=self.format.name,
+            prompt=_prompt(base, self.format),
             dataset=self.corpus.name,
             dataset_hash=self.plan["dataset"],
             rows=len(self.corpus.conversations),
@@ -260,6 +262,14 @@ class Training:
             limits=result.warnings,
         )
         (folder / "README.md").write_text(model_card(facts), encoding="utf-8")
+
+
+def _prompt(base: Base, format: Format) -> str:
+    """What the model is shown, special tokens and all."""
+    from evolute.formats.encoding import encode_prompt
+
+    ids = encode_prompt(base.tokenizer, format, (Message("user", "Why is the sky blue?"),))
+    return str(base.tokenizer.decode(ids))
 
 
 def _figures(result: Trained, device: str) -> list[tuple[str, str]]:

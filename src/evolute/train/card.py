@@ -20,6 +20,9 @@ _USES = {
     "prefer": "To answer instructions, in the format below, as the preferences that it was shown would have it.",
     "evolver": "To rewrite instructions, asked by `evolute evolve`; it was not taught to answer them.",
 }
+_EVOLVE = """\
+evolute evolve SEEDS --out RUN --set models.mine.api=local --set models.mine.model=path/to/this/folder \\
+    --set roles.evolver.model=mine"""
 _METHODS = {
     "full": "all weights",
     "lora": "a LoRA adapter",
@@ -114,6 +117,8 @@ def _format(facts: ModelFacts) -> str:
 def _running(facts: ModelFacts) -> str:
     if not facts.merged:
         return ""
+    if facts.task == "evolver":
+        return f"## Run\n\n{code_block(_EVOLVE, 'sh')}"
     code = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
