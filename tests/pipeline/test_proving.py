@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from evolute import api
 from evolute.cli import main
 from evolute.errors import InputError, RecipeError
+from evolute.evolve.budget import Limits
 from evolute.models.loopback import LoopbackServer
 from evolute.pipeline.provarms import write_arm
 from evolute.pipeline.proving import prove
@@ -319,6 +321,17 @@ def test_what_is_wrong_is_said_before_anything_is_done(recipe, tmp_path, setting
     with pytest.raises(InputError, match=words):
         prove(recipe, out=tmp_path / "out", settings=settings)
     assert not list(Path(tmp_path).rglob("*.safetensors"))
+
+
+def test_a_bound_stops_it_and_the_same_command_goes_on(recipe, tmp_path):
+    """Held at the calls of one stage; what was answered is there the next time, and is not paid for again."""
+    stopped = prove(recipe, out=tmp_path / "out", limits=Limits(calls=10))
+    assert stopped.proof is None
+    assert stopped.stopped.startswith("--max-calls")
+    assert api.status(tmp_path / "out" / "run").calls >= 10
+    further = prove(recipe, out=tmp_path / "out", limits=Limits(calls=60))
+    assert further.stopped.startswith("--max-calls")
+    assert api.status(tmp_path / "out" / "run").calls <= 60
 
 
 @pytest.mark.torture
