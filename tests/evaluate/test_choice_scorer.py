@@ -231,7 +231,7 @@ def test_smollm2_scores_as_the_harness_logged(smollm2):
 
 
 @stored
-@pytest.mark.torture
+@pytest.mark.marathon
 @pytest.mark.embedded
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
 def test_documents_score_as_the_harness_logged(smollm2, case):

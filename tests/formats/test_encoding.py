@@ -85,20 +85,18 @@ KINDS = {
     "gpt2": lambda: byte_level(GPT2), "cl100k": lambda: byte_level(CL100K), "legacy": lambda: sentence_piece(True),
     "first": lambda: sentence_piece(False), "smollm2": smollm2,
 }  # fmt: skip
-MADE = {}
+MADE = {"template": sentence_piece(True)}  # whose chat template is changed
+BASE = ("legacy", "first")
+"""Base models' tokenizers, which have no template."""
 
 
-@pytest.fixture(params=list(KINDS))
-def tokenizer(request):
-    if request.param not in MADE:
+def made(kind):
+    if kind not in MADE:
         try:
-            MADE[request.param] = KINDS[request.param]()
+            MADE[kind] = KINDS[kind]()
         except InputError as missing:
             pytest.skip(str(missing))
-    made = MADE[request.param]
-    template = made.chat_template
-    yield made
-    made.chat_template = template
+    return MADE[kind]
 
 
 def said(*turns):
@@ -119,11 +117,11 @@ def conversations(format):
         yield said(*["word " * 500, "Yes. " * 300] * 10)
 
 
-@pytest.mark.parametrize("name", list(FORMATS))
-def test_what_is_learned_is_what_will_be_asked(tokenizer, name):
-    format = FORMATS[name]
-    if name == "chat" and not tokenizer.chat_template:
-        pytest.skip("a base model's tokenizer has no template")
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind in KINDS for name in FORMATS if name != "chat" or kind not in BASE]
+)
+def test_what_is_learned_is_what_will_be_asked(kind, name):
+    tokenizer, format = made(kind), FORMATS[name]
     (end, *_) = ending_ids(tokenizer, format)
     for messages in conversations(format):
         for encoded in (found := encode_conversation(tokenizer, format, messages)):
@@ -143,7 +141,9 @@ def test_what_is_learned_is_what_will_be_asked(tokenizer, name):
             assert answer.removesuffix(tokenizer.decode([end])) == messages[-1].content
 
 
-def test_harmless_text_is_tokenized_as_the_tokenizer_would(tokenizer):
+@pytest.mark.parametrize("kind", KINDS)
+def test_harmless_text_is_tokenized_as_the_tokenizer_would(kind):
+    tokenizer = made(kind)
     messages = said("Hi there", "Hello, 你好!", "And then?", "Nothing.")
     encoded = encode_conversation(tokenizer, FORMATS["vicuna-v1.1"], messages)
     end = tokenizer.eos_token
@@ -154,7 +154,7 @@ def test_harmless_text_is_tokenized_as_the_tokenizer_would(tokenizer):
 
 
 def test_alpacas_input_has_its_place_and_elsewhere_stands_below():
-    tokenizer = MADE.setdefault("gpt2", byte_level(GPT2))
+    tokenizer = made("gpt2")
     (found,) = encode_conversation(tokenizer, FORMATS["alpaca"], said("do", "done"), "this")
     assert "### Instruction:\ndo\n\n### Input:\nthis\n\n### Response:done<|im_end|>" in decoded(tokenizer, found.ids)
     (found,) = encode_conversation(tokenizer, FORMATS["chat"], said("do", "done"), "this")
@@ -184,8 +184,7 @@ text = st.text(st.characters(codec="utf-8"), max_size=30)
 @example(name="vicuna-v1.1", turns=["{{ x }} {% y %}\n", " A ", "</s>", "\n", "q"], system="")
 @example(name="alpaca", turns=["{# no comment #}", "", "", "", ""], system="'\"\\n")
 def test_the_chat_template_writes_what_the_format_does(name, turns, system):
-    tokenizer = MADE.setdefault("legacy", sentence_piece(True))
-    format = FORMATS[name]
+    tokenizer, format = made("template"), FORMATS[name]
     install_template(tokenizer, format)
     messages = said(*turns) if format.turns else said(turns[0])
     if format.system:

@@ -16,7 +16,7 @@ from evolute.errors import InputError  # noqa: E402
 from evolute.models.weights import find_model, open_files  # noqa: E402
 from evolute.train.gguf_file import export_gguf  # noqa: E402
 
-pytestmark = [pytest.mark.torture, pytest.mark.embedded]
+pytestmark = pytest.mark.embedded
 
 QUESTIONS = ["What is the capital of France?", "Write a Python function that adds two numbers.", "Nenne drei Farben."]
 COUNT, END = 40, {2}
@@ -49,6 +49,7 @@ def chats(tokenizer) -> list[list[int]]:
     ]
 
 
+@pytest.mark.torture
 def test_f16_answers_greedily_as_transformers_does(smollm2, tmp_path):
     folder, model, tokenizer = smollm2
     made = export_gguf(folder, tmp_path / "m.gguf")
@@ -62,6 +63,7 @@ def test_f16_answers_greedily_as_transformers_does(smollm2, tmp_path):
             assert until(oracle.greedy(ids, COUNT), END) == wanted
 
 
+@pytest.mark.marathon
 @pytest.mark.parametrize(("kind", "least"), [("q8_0", 0.9), ("q4_0", 0.6)])
 def test_quantised_it_still_answers(smollm2, tmp_path, kind, least):
     """The share of transformers' answers' tokens that llama.cpp would have chosen as well, each after those before."""
