@@ -230,13 +230,15 @@ def test_training_lowers_the_loss_on_what_was_held_out(proved):
     assert all(value < base for value in trained)
 
 
-def test_the_page_says_what_it_is_and_escapes_what_it_is_given(proved):
+def test_the_page_says_what_it_is_escapes_what_it_is_given_and_names_no_folder(proved, tiny_model):
     page = proved.page.read_text()
     assert "A demonstration of the procedure" in page
     assert "toy &lt;b&gt;proof&lt;/b&gt;" in page
     assert proved.proof.sentence in page
     assert "Trainings" not in page
     assert "<script src" not in page
+    assert str(proved.folder.parent) not in page
+    assert str(tiny_model.parent) not in page
     assert (proved.folder / "figures" / "gain-held-out-loss.svg").is_file()
     assert (proved.folder / proved.proof.evaluations).is_file()
     assert json.loads((proved.folder / "proof.json").read_text())["verdict"] == proved.proof.verdict

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from evolute import __version__
@@ -215,16 +216,23 @@ def _warnings(
 
 
 def _public(proving: Proving) -> dict[str, Any]:
-    """The recipe without addresses, headers and the names of keys: the page may be shown to anybody."""
+    """The recipe without addresses, headers, names of keys and folders: the page may be shown to anybody."""
     fields = proving.model_dump(mode="json", exclude={"out"})
     fields["responder"]["model"] = proving.responder.model.decisive()
     for name in ("judge", "against"):
         spec = getattr(proving.evaluation, name)
         fields["evaluation"][name] = spec.decisive() if spec is not None else None
-    if fields["evolution"]:
-        fields["evolution"]["settings"] = {
-            path: value for path, value in fields["evolution"]["settings"].items() if not _private(path)
-        }
+    for group, name in (
+        (fields, "run"),
+        (fields, "base"),
+        (fields["evaluation"], "data"),
+        (fields["training"], "recipe"),
+    ):
+        group[name] = PurePath(group[name]).name
+    if evolution := fields["evolution"]:
+        evolution["recipe"] = PurePath(evolution["recipe"]).name
+        evolution["seeds"] = [PurePath(seeds).name for seeds in evolution["seeds"]]
+        evolution["settings"] = {path: value for path, value in evolution["settings"].items() if not _private(path)}
     return fields
 
 
