@@ -41,7 +41,7 @@ def rates(n, effect, times, **more):
 
 @pytest.mark.parametrize("n", [5, 12, 25])
 def test_what_does_nothing_hardly_ever_seems_to_help_or_to_hurt(n):
-    found = rates(n, 0.0, times=200)
+    found = rates(n, 0.0, times=200 if n < 20 else 100)
     assert found["helped"] < 0.04  # 2.5 % of a single interval; both must agree
     assert found["hurt"] < 0.04
     assert found["cannot be told"] > 0.93
@@ -151,7 +151,11 @@ def compared(*lines):
     [
         ((line(0.2, 0.1, 0.3), line(0.1, 0.05, 0.2)), "helped", "It helped: by held-out-loss"),
         ((line(-0.2, -0.3, -0.1), line(-0.1, -0.2, -0.05)), "hurt", "It hurt"),
-        ((line(0.2, 0.1, 0.3), line(0.0, -0.1, 0.1)), "cannot be told", "The two do not agree"),
+        (
+            (line(0.2, 0.1, 0.3), line(0.01, -0.1, 0.1)),
+            "cannot be told",
+            "equal tokens as large as it looks, about 100 items",
+        ),
         ((line(0.2, 0.1, 0.3), line(-0.2, -0.3, -0.1)), "cannot be told", "The two do not agree"),
         ((line(0.1, -0.1, 0.3), line(0.1, -0.1, 0.3)), "cannot be told", "about 100 items would be needed to tell"),
         ((line(0.1, -0.1, 0.3, 2**30), line(0.1, -0.1, 0.3)), "cannot be told", "more than a million"),

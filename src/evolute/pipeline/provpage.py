@@ -37,7 +37,7 @@ def proof_of(
     compared = [_compared(one, labels, scores, proving.seed) for one in versus]
     verdict, sentence = sentence_of(compared, proving.evaluation.main)
     if proving.demonstration:
-        sentence = f"A demonstration, and no evidence; by the rule: {sentence}"
+        sentence = f"A demonstration, and no evidence: by the rule, {sentence[0].lower()}{sentence[1:]}"
     base = find_side(card.sides, BASE)
     return Proof(
         title=proving.name,
@@ -105,15 +105,26 @@ def _wanting(found: Sequence[tuple[Compared, Line]]) -> str:
     said = {line.verdict for _, line in found}
     if len(said) > 1:
         alone = "; ".join(f"with {one.name} alone it says: {line.verdict}" for one, line in found)
-        return f"The two do not agree ({alone})."
+        return f"The two do not agree ({alone}).{_doubtful(found)}"
     if any(_clear(line) for _, line in found):
         return "The interval excludes 0, but the trainings do not agree on the sign."
     items = max(line.independent for _, line in found)
     if any(line.needed is None for _, line in found):
         return f"Nothing varies over these {items:,} items: more of them are needed to tell anything."
     needed = max(line.needed or 0 for _, line in found)
-    many = "more than a million" if needed > 1_000_000 else f"about {needed:,}"
-    return f"If it is as large as it looks, {many} items would be needed to tell; there were {items:,}."
+    return f"If it is as large as it looks, {_many(needed)} items would be needed to tell; there were {items:,}."
+
+
+def _doubtful(found: Sequence[tuple[Compared, Line]]) -> str:
+    """How many items the one of two that cannot be told would need."""
+    one, line = next(((one, line) for one, line in found if line.verdict == "cannot be told"), (None, None))
+    if one is None or line is None or line.needed is None or _clear(line):
+        return ""
+    return f" Were the difference with {one.name} as large as it looks, {_many(line.needed)} items would be needed."
+
+
+def _many(items: int) -> str:
+    return "more than a million" if items > 1_000_000 else f"about {items:,}"
 
 
 def _clear(line: Line) -> bool:
