@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
-from evolute.cli.evolve import MaxCalls, MaxCost, MaxMinutes, MaxTokens, Set
+from evolute.cli.evolve import MaxCalls, MaxCost, MaxMinutes, MaxTokens
 from evolute.cli.screen import Json, money, say, status_of, write_json
 from evolute.cli.screen import out as screen
 from evolute.cli.ticker import tick_on
@@ -30,7 +30,10 @@ def prove(
     out: Annotated[
         Path | None, Parameter(help="The proof's folder. Default: the recipe's `out`, or runs/NAME.")
     ] = None,
-    set_: Set = None,
+    set_: Annotated[
+        list[str] | None,
+        Parameter(name="--set", negative="", help="Any field of the recipe: arms.rounds=true. May be repeated."),
+    ] = None,
     dry_run: Annotated[
         bool, Parameter(negative="", help="Say what will be asked, trained and evaluated, and do nothing.")
     ] = False,

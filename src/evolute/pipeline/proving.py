@@ -133,7 +133,11 @@ def check(proving: Proving) -> None:
     Raises:
         InputError: something is.
     """
-    find_model(proving.base)
+    try:
+        find_model(proving.base)
+    except InputError as error:
+        why = str(error).partition(";")[0]
+        raise InputError(f"base: {why}: give a folder as transformers writes it, a .gguf file, or smollm2") from None
     resolve_training(proving.training.recipe, proving.training.settings)
     check_address(proving.responder.model, "responder.model.base_url", "")
     check_evaluation(proving)
