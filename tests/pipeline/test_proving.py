@@ -339,7 +339,7 @@ def test_a_bound_stops_it_and_the_same_command_goes_on(recipe, tmp_path):
 @pytest.mark.torture
 def test_the_shipped_demonstration_ends_within_minutes(tmp_path):
     pytest.importorskip("trl")
-    settings = {"evaluation.suite": [], "arms.examples": 4, "responder.model": {"api": "scripted", "model": "script"}}
+    settings = {"arms.examples": 4}
     found = prove("tiny", out=tmp_path / "proof", settings=settings)
     assert found.proof.demonstration
     assert found.proof.compared[0].lines[0].independent >= 4
