@@ -336,7 +336,7 @@ def test_a_bound_stops_it_and_the_same_command_goes_on(recipe, tmp_path):
     assert api.status(tmp_path / "out" / "run").calls <= 60
 
 
-@pytest.mark.torture
+@pytest.mark.marathon
 def test_the_shipped_demonstration_ends_within_minutes(tmp_path):
     pytest.importorskip("trl")
     settings = {"arms.examples": 4}

@@ -49,7 +49,7 @@ def test_a_short_training_lowers_the_loss(tmp_path):
     assert done.samples[0].answer.startswith("ANIMAL=")
 
 
-@pytest.mark.torture
+@pytest.mark.marathon
 def test_a_trained_model_answers_in_the_format_and_stops(tmp_path):
     done = train(
         write_animals(tmp_path / "animals.jsonl"),
