@@ -339,8 +339,8 @@ def test_a_bound_stops_it_and_the_same_command_goes_on(recipe, tmp_path):
 @pytest.mark.marathon
 def test_the_shipped_demonstration_ends_within_minutes(tmp_path):
     pytest.importorskip("trl")
-    settings = {"arms.examples": 4}
+    settings = {"arms.examples": 2, "held_out.most": 3}
     found = prove("tiny", out=tmp_path / "proof", settings=settings)
     assert found.proof.demonstration
-    assert found.proof.compared[0].lines[0].independent >= 4
+    assert found.proof.compared[0].lines[0].independent >= 1
     assert all(arm.loss is not None for arm in found.proof.arms)
