@@ -66,6 +66,7 @@ def test_eight_rows_are_learned_by_heart_and_answers_stop(base, rows, tmp_path):
         path.name for path in done.folder.iterdir()
     }
     assert not [path for path in done.folder.rglob("*") if path.suffix in (".bin", ".pkl")]
+    assert (done.folder / "model.safetensors").stat().st_mode & 0o777 == 0o644  # others may read it, too
     assert train(rows, out=tmp_path / "out", base=str(base), settings=SETTINGS | {"epochs": 100}).again
 
 

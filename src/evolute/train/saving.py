@@ -32,6 +32,8 @@ def putting_into(out: Path) -> Iterator[Path]:
     try:
         partial.mkdir()
         yield partial
+        for weights in partial.rglob("*.safetensors"):
+            weights.chmod(0o644)  # safetensors lets only its owner read it
         for path in sorted(partial.iterdir(), key=lambda path: (path.name == "config.json", path.name)):
             target = out / path.name
             if target.is_dir():
