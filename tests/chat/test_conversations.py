@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import os
 import threading
 
 import orjson
@@ -231,12 +232,14 @@ async def test_a_page_for_others_wants_a_password_and_models_that_can_be_told_ap
         pytest.skip("Gradio is not installed")
     from evolute.chat.demo_serving import Demo, serve
 
+    before = dict(os.environ)
     with pytest.raises(InputError, match="needs a password"):
         await serve(Demo([place_of("m@http://127.0.0.1:9/v1")], host="0.0.0.0"), print)
     async with LoopbackServer() as server:
         place = place_of("m", server.base_url)
         with pytest.raises(InputError, match="both models are called 'm'"):
             await serve(Demo([place, place], port=0), print)
+    assert dict(os.environ) == before
 
 
 async def test_blind_orders_follow_the_seed_and_differ_between_conversations():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,26 @@ async def serve(demo: Demo, started: Callable[[str], None]) -> None:
         InputError: a model cannot be opened, two have one name, the address is taken, or a password is wanting.
         MissingExtra: Gradio is not installed.
     """
+    with _quiet():
+        await _serve(demo, started)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """With Gradio's variables set, and afterwards those that were there: other programs are started with them, too."""
+    before = {name: os.environ.get(name) for name in _QUIET}
     os.environ.update(_QUIET)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+async def _serve(demo: Demo, started: Callable[[str], None]) -> None:
     if importlib.util.find_spec("gradio") is None:
         raise MissingExtra("the page (evolute demo)", "web")
     from evolute.chat.serving import Server, is_loopback, listening_socket, shown_host, until_stopped
