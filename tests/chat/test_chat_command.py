@@ -68,7 +68,7 @@ def test_ctrl_c_stops_the_answer_and_ctrl_d_leaves(url):
     seen = ""
 
     def until(pattern, press=b""):
-        """Waits for what is to be shown. `press` is typed until it is: a terminal may lose a key of its first instant."""
+        """Waits for what is to be shown. `press` is typed until it is: the first instant's key may be lost."""
         nonlocal seen
         os.write(ours, press)
         tries = 0
