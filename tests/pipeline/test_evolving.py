@@ -417,3 +417,15 @@ def test_a_planted_key_is_in_no_file_and_no_output(tmp_path, seeds_file):
         assert b"sk-planted" not in path.read_bytes()
         assert b"sk-wrong" not in path.read_bytes()
     assert "sk-" not in why + said
+
+
+async def test_two_endpoints_of_which_one_fails_give_the_dataset_of_one(tmp_path, seeds_file):
+    seeds = seeds_file(12)
+    async with LoopbackServer() as sound, LoopbackServer(faults=Faults(error=1.0)) as broken:
+        model = {"models.default.model": "loopback", "models.default.base_url": sound.base_url}
+        for name, settings in {"one": model, "two": model | {"models.default.replicas": [broken.base_url]}}.items():
+            await asyncio.to_thread(api.evolve, str(seeds), out=tmp_path / name, recipe="wizardlm", settings=settings)
+        assert broken.requests
+        assert not broken.answers
+        assert sound.requests == 2 * len(sound.prompts)
+    assert (tmp_path / "one" / "dataset.jsonl").read_bytes() == (tmp_path / "two" / "dataset.jsonl").read_bytes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from evolute.evolve.lineage import Lineage, Role, Setting
 from evolute.evolve.seen import Remembered, Seen
 from evolute.evolve.verifying import Verifying
 from evolute.ledger import CandidateRow, Executions, Ledger, Reader
-from evolute.models import Model
+from evolute.models import Model, Pacer
+from evolute.models.balancing import TRIES, Balanced
 from evolute.models.opening import open_endpoint
 from evolute.models.pacing import Paced
 from evolute.models.prices import unit_price
@@ -156,20 +158,29 @@ def _contamination(words: int | None) -> Callable[[str], Finding | None] | None:
 
 async def open_recorded(
     stack: AsyncExitStack, ledger: Ledger, spec: ModelSpec, budget: Budget
-) -> tuple[Recalled, Paced]:
+) -> tuple[Recalled, Pacer]:
     """Open a model as a run asks it: recalled, paced, metered, recorded; `stack` closes it.
+
+    Where the recipe names replicas, calls are balanced over the endpoints, each of which is paced for itself.
 
     Raises:
         InputError: the budget bounds the cost, and the model's price is unknown.
     """
-    endpoint = await stack.enter_async_context(open_endpoint(spec))
     price: Price | None = unit_price(spec)
     if price is None and budget.limits.cost is not None:
         raise InputError(
             f"--max-cost needs a price, and none is known for {spec.model!r}: give it with "
             "--set 'models.default.price={input: DOLLARS, output: DOLLARS}' (per million tokens)"
         )
-    pacer = Paced(Metered(Recorded(endpoint, ledger, spec.model), budget, price), spec)
+    places = spec.places
+    failed_tries: dict[bytes, int] = {}
+    renewals = []
+    for place in places:
+        endpoint = await stack.enter_async_context(open_endpoint(place))
+        metered = Metered(Recorded(endpoint, ledger, spec.model, failed_tries), budget, price)
+        quick = place if len(places) == 1 else place.model_copy(update={"retries": min(place.retries, TRIES - 1)})
+        renewals.append(partial(Paced, metered, quick))
+    pacer = renewals[0]() if len(renewals) == 1 else Balanced(renewals, rounds=spec.retries + 1)
     return Recalled(pacer, ledger), pacer
 
 
@@ -187,7 +198,7 @@ class Session:
         self.recipe = recipe
         self.craft = craft
         self.budget = budget
-        self.pacers: list[Paced] = []
+        self.pacers: list[Pacer] = []
         self._recalled: list[Recalled] = []
         self._stack = AsyncExitStack()
         self._seen = Remembered(ledger.reader) if recipe.evolve.duplicates else None

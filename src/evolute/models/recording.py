@@ -55,14 +55,17 @@ class Recalled:
 
 
 class Recorded:
-    """Asks `inner`, and returns only once the completion is durable."""
+    """Asks `inner`, and returns only once the completion is durable.
 
-    def __init__(self, inner: Model, ledger: Ledger, name: str) -> None:
+    Where several endpoints serve one model, they share `failed_tries`, so that every try of a request is counted.
+    """
+
+    def __init__(self, inner: Model, ledger: Ledger, name: str, failed_tries: dict[bytes, int] | None = None) -> None:
         self._inner = inner
         self._ledger = ledger
         self._name = name
         self._succeeded = False
-        self._failed_tries: dict[bytes, int] = {}
+        self._failed_tries = {} if failed_tries is None else failed_tries
 
     async def complete(self, request: Request) -> Completion:
         """Make the call and record it.

@@ -16,8 +16,7 @@ from evolute.evolve.budget import Budget
 from evolute.evolve.progress import Progress
 from evolute.evolve.session import open_recorded
 from evolute.ledger import Ledger, Reader
-from evolute.models import Model
-from evolute.models.pacing import Paced
+from evolute.models import Model, Pacer
 from evolute.models.prices import cost, unit_price
 from evolute.models.recording import Recalled, Replayed
 from evolute.pipeline.evolving import Watch
@@ -252,7 +251,7 @@ class _Asking:
         self.answers.unasked += talk.turns - len(said)
 
 
-def _refresher(progress: Progress, model: Recalled, pacer: Paced) -> Callable[[], None]:
+def _refresher(progress: Progress, model: Recalled, pacer: Pacer) -> Callable[[], None]:
     def refresh() -> None:
         progress.limit = pacer.limit
         progress.recalled = model.recalled

@@ -19,8 +19,7 @@ from evolute.evolve.budget import Budget
 from evolute.evolve.session import make_role, open_recorded, role_identity
 from evolute.export.shapes import asked
 from evolute.ledger import GradeRow, Ledger, SampleRow
-from evolute.models import Model
-from evolute.models.pacing import Paced
+from evolute.models import Model, Pacer
 from evolute.operations import Grader, load_grader
 from evolute.pipeline.steps import Tools
 from evolute.pipeline.stopping import stop_clock, stop_signals
@@ -126,7 +125,7 @@ class _Asking:
         """Open the models that will be asked."""
         names = ["grader", "responder"] if self._spec.responses > 1 else ["grader"]
         models: dict[str, Model] = {}
-        pacers: list[Paced] = []
+        pacers: list[Pacer] = []
         for name in sorted({self._recipe.spec(role)[0].model for role in names}):
             models[name], pacer = await open_recorded(stack, self._ledger, self._recipe.models[name], budget)
             pacers.append(pacer)

@@ -138,8 +138,9 @@ def _check_models(recipe: Recipe) -> None:
         if spec.api == "local":
             find_model(spec.model)
         elif spec.api not in ("scripted", "embedded"):
-            check_address(spec)
-            Http(spec)
+            for place in spec.places:
+                check_address(place)
+                Http(place)
 
 
 def _check_same(folder: Path, recipe: Recipe) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from evolute.recipe.modelfiles import files_hash
 from evolute.records import tagged_hash
 
 # Fields of a model that change how fast or how dearly an answer comes, never which answer: left out of every id.
 RUNTIME_FIELDS = frozenset({
-    "base_url", "api_key_env", "headers", "concurrency", "requests_per_minute", "tokens_per_minute",
+    "base_url", "replicas", "api_key_env", "headers", "concurrency", "requests_per_minute", "tokens_per_minute",
     "connect_timeout", "read_timeout", "total_timeout", "retries", "constrain", "price", "latency",
 })  # fmt: skip
 
@@ -49,6 +49,9 @@ class ModelSpec(Part):
     file (for `embedded` a `.gguf` file, too). What is recorded of those is kept by a hash of their contents."""
     base_url: str = ""
     """Where the endpoint is, up to and including its version: `http://localhost:8000/v1`."""
+    replicas: tuple[str, ...] = ()
+    """Further endpoints that serve the same model, with the same API and key. Each call goes to the one with the most
+    room; one that fails is passed for a while. `concurrency` and the rates hold for each of them."""
     api_key_env: str = "OPENAI_API_KEY"
     """The environment variable that holds the key; the key itself never stands in a recipe."""
     headers: dict[str, str] = Field(default_factory=dict)
@@ -90,6 +93,23 @@ class ModelSpec(Part):
                     f"Write $NAME in its value, and put the secret into the environment variable NAME"
                 )
         return headers
+
+    @model_validator(mode="after")
+    def _replicas_have_addresses(self) -> ModelSpec:
+        if not self.replicas:
+            return self
+        if self.api in ("embedded", "local", "scripted"):
+            raise ValueError(f"replicas are endpoints reached over HTTP, and api is {self.api!r}: leave them out")
+        named = [self.base_url, *self.replicas]
+        if "" in named or len(set(named)) < len(named):
+            raise ValueError(f"base_url and replicas must be different addresses, got {named!r}")
+        return self
+
+    @property
+    def places(self) -> list[ModelSpec]:
+        """This model at each of its endpoints; itself alone where it has no replicas."""
+        urls = (self.base_url, *self.replicas)
+        return [self.model_copy(update={"base_url": url, "replicas": ()}) for url in urls]
 
     def decisive(self) -> dict[str, Any]:
         """The fields that decide an answer; a local model's files stand there by their hash, wherever they lie."""
