@@ -1,0 +1,83 @@
+"""Ray, joined or started: the one place where Evolute does either."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from evolute.errors import InputError, MissingExtra
+
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent to anybody
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else every start warns of what a coming version does
+    "RAY_TQDM": "0",
+}
+
+
+@contextmanager
+def connect(on: str = "ray", *, cores: int | None = None) -> Iterator[None]:
+    """Ray for the length of a block; where this process has joined one already, that one, which is left as it is.
+
+    Args:
+        on: `ray` starts one on this machine, which listens on loopback only and ends with the block. `ray://auto` joins
+            the one that runs on this machine, `ray://HOST:PORT` the cluster of that head (6379 is Ray's own port, as
+            `ray start --head` prints it); this machine must be one of its nodes, as Ray wants it of a driver
+            (https://docs.ray.io/en/latest/ray-core/starting-ray.html).
+        cores: of one that is started: so many tasks at once (default: the machine's cores).
+
+    Raises:
+        InputError: `on` is neither, or there is no such cluster.
+        MissingExtra: Ray is not installed.
+    """
+    name, mark, address = on.partition("://")
+    if name != "ray" or bool(mark) != bool(address):
+        raise InputError(f"--on is 'ray', 'ray://auto' or 'ray://HOST:PORT', not {on!r}")
+    if find_spec("ray") is None:
+        raise MissingExtra("--on ray", "scale")
+    for variable, value in _QUIET.items():
+        os.environ.setdefault(variable, value)
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        _join(address, cores)
+        _hush()
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _join(address: str, cores: int | None) -> None:
+    import ray
+
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if not address:
+        ray.init(num_cpus=cores, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+        return
+    try:
+        ray.init(address=address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        said = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"--on ray://{address}: no Ray cluster can be joined there ({said}): start one with `ray start --head`, and"
+            " run this on one of its nodes; `--on ray` starts one for this command"
+        ) from None
+
+
+def _hush() -> None:
+    with warnings.catch_warnings(action="ignore"):  # it warns of its own settings
+        from ray.data import DataContext
+
+        context = DataContext.get_current()
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
