@@ -12,6 +12,7 @@ matrix with no more than yes or no.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from struct import Struct
 
 import numpy as np
@@ -56,7 +57,7 @@ class Bands:
             raise MissingExtra("Looking for near duplicates", "select") from error
         self._digests = RMinHash.digest_matrix_from_flat_token_hashes
         self._rows = rows_per_band(floor)
-        self._bands = PLACES // self._rows
+        self._bands = bands_at(floor)
         self._pack = Struct(f"<{self._rows * self._bands}I").pack
         self._weights = mixed(np.arange(1, self._rows + 1, dtype=np.uint64)) | np.uint64(1)
         self._keys = [np.empty((0, self._bands), dtype=np.uint32)]
@@ -83,18 +84,47 @@ class Bands:
             sizes: the size of every row's set; sets whose sizes already rule `floor` out are no candidates.
             floor: the least Jaccard index of interest.
         """
+        return united(pairs_in_band(keys[rows], rows, sizes[rows], floor) for keys in self.keys.T)
+
+    @property
+    def keys(self) -> NDArray[np.uint32]:
+        """The keys so far, as (row, band)."""
         self._keys = [np.concatenate(self._keys)]
-        found = [np.empty(0, dtype=np.uint64)]
-        for band in range(self._bands):
-            one, other = _bucket_pairs(self._keys[0][rows, band])
-            one, other = rows[one], rows[other]
-            small, large = np.minimum(sizes[one], sizes[other]), np.maximum(sizes[one], sizes[other])
-            close = (small / large).astype(np.float32) >= np.float32(floor)
-            found.append(other[close].astype(np.uint64) << _HALF | one[close].astype(np.uint64))
-            if sum(map(len, found)) > _PENDING:
-                found = [np.unique(np.concatenate(found))]
-        pairs = np.unique(np.concatenate(found))
-        return np.stack([pairs & _LOWER, pairs >> _HALF], axis=1).astype(np.int64)
+        return self._keys[0]
+
+
+def bands_at(floor: float) -> int:
+    """How many bands signatures are cut into."""
+    return PLACES // rows_per_band(floor)
+
+
+def pairs_in_band(
+    keys: NDArray[np.uint32], rows: NDArray[np.int64], sizes: NDArray[np.int64], floor: float
+) -> NDArray[np.uint64]:
+    """The pairs of rows with equal keys in a band, each as one number: the later row in its upper half.
+
+    Args:
+        keys: the band's keys: those of `rows`, or the ones in some range of keys, since a bucket has one key.
+        rows: the rows that have them, in order.
+        sizes: the sizes of these rows' sets; pairs whose sizes already rule `floor` out are left out.
+        floor: the least Jaccard index of interest.
+    """
+    one, other = _bucket_pairs(keys)
+    small, large = np.minimum(sizes[one], sizes[other]), np.maximum(sizes[one], sizes[other])
+    close = (small / large).astype(np.float32) >= np.float32(floor)
+    pairs: NDArray[np.uint64] = rows[other[close]].astype(np.uint64) << _HALF | rows[one[close]].astype(np.uint64)
+    return pairs
+
+
+def united(parts: Iterable[NDArray[np.uint64]]) -> NDArray[np.int64]:
+    """What `pairs_in_band` found in each band: two columns (earlier, later), sorted, each pair once."""
+    found = [np.empty(0, dtype=np.uint64)]
+    for part in parts:
+        found.append(part)
+        if sum(map(len, found)) > max(_PENDING, 2 * len(found[0])):
+            found = [np.unique(np.concatenate(found))]
+    pairs = np.unique(np.concatenate(found))
+    return np.stack([pairs & _LOWER, pairs >> _HALF], axis=1).astype(np.int64)
 
 
 def _bucket_pairs(keys: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

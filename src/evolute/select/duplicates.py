@@ -6,9 +6,10 @@ Measuring takes one pass and keeps hashes, not texts; deciding is `Pairs.select`
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evolute.records import Reason
 from evolute.select.banding import Bands
@@ -40,8 +41,12 @@ class ExactDuplicates:
 
     def pairs(self) -> Pairs:
         """What was found so far: each copy with the first text that is the same."""
-        first = first_of_each(np.frombuffer(bytes(self._keys), dtype="<u8").reshape(-1, 2))
-        return Copies.of(first, no_pairs(Reason.DUPLICATE, len(first), 1.0))
+        return equal_pairs(self.keys)
+
+    @property
+    def keys(self) -> NDArray[np.uint64]:
+        """What is kept of each text: two numbers, equal where the texts are the same."""
+        return np.frombuffer(bytes(self._keys), dtype="<u8").reshape(-1, 2)
 
 
 class NearDuplicates:
@@ -67,28 +72,55 @@ class NearDuplicates:
         if not 0 < floor <= 1:
             raise ValueError(f"the floor is a Jaccard index, above 0 and up to 1, not {floor!r}")
         self.floor = floor
-        self._sets = ShingleSets()
-        self._bands = Bands(floor)
+        self.sets = ShingleSets()
+        self.bands = Bands(floor)
         self._sums = [np.empty((0, 2), dtype=np.uint64)]
 
     def add(self, texts: Sequence[str]) -> None:
         """Add the next texts; how they are cut into batches makes no difference."""
         for batch in _batches(texts):
-            hashes, sizes = self._sets.add(batch)
-            self._bands.add(hashes, sizes)
+            hashes, sizes = self.sets.add(batch)
+            self.bands.add(hashes, sizes)
             sums = np.add.reduceat(hashes, np.cumsum(sizes) - sizes)
             self._sums.append(np.stack([sums, sizes.astype(np.uint64)], axis=1))
 
     def pairs(self) -> Pairs:
         """What was found so far, with the true Jaccard indices."""
+        sets, floor = self.sets, self.floor
+        return near_pairs(self.sums, floor, lambda rows: self.bands.candidates(rows, sets.sizes, floor), sets.jaccard)
+
+    @property
+    def sums(self) -> NDArray[np.uint64]:
+        """Two numbers of each text, equal where the sets are."""
         self._sums = [np.concatenate(self._sums)]
-        first = first_of_each(self._sums[0])
-        rows = np.flatnonzero(first == np.arange(len(first)))
-        earlier, later = self._bands.candidates(rows, self._sets.sizes, self.floor).T
-        score = self._sets.jaccard(earlier, later)
-        close = score >= np.float32(self.floor)
-        columns = earlier[close], later[close], score[close]
-        return Copies.of(first, Pairs(Reason.NEAR_DUPLICATE, len(first), self.floor, *columns))
+        return self._sums[0]
+
+
+def equal_pairs(keys: NDArray[np.uint64]) -> Pairs:
+    """The pairs of texts that are the same, by what `ExactDuplicates` keeps of each."""
+    first = first_of_each(keys)
+    return Copies.of(first, no_pairs(Reason.DUPLICATE, len(first), 1.0))
+
+
+def near_pairs(
+    sums: NDArray[np.uint64],
+    floor: float,
+    candidates: Callable[[NDArray[np.int64]], NDArray[np.int64]],
+    jaccard: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]],
+) -> Pairs:
+    """The pairs of near duplicates, wherever the sets lie.
+
+    Args:
+        sums: two numbers of each text, equal where the sets are (`NearDuplicates.sums`).
+        floor: the least Jaccard index.
+        candidates: given the first rows with each set, gives the pairs of them to look at, as (earlier, later).
+        jaccard: the true Jaccard index of each of many pairs.
+    """
+    first = first_of_each(sums)
+    earlier, later = candidates(np.flatnonzero(first == np.arange(len(first)))).T
+    score = jaccard(earlier, later)
+    close = score >= np.float32(floor)
+    return Copies.of(first, Pairs(Reason.NEAR_DUPLICATE, len(first), floor, earlier[close], later[close], score[close]))
 
 
 def exact_duplicates(texts: Iterable[str]) -> Pairs:

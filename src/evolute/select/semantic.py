@@ -6,7 +6,8 @@ those that share a cell (`cells`), and benchmarks/semantic.py measures how many 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,17 +113,44 @@ def pairs_of(vectors: Vectors, floor: float = FLOOR, *, exact: int = EXACT) -> P
         raise ValueError(f"the floor of a cosine is above 0 and at most 1, not {floor}")
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     some = np.flatnonzero(vectors.any(axis=1))
-    copies = _copies(vectors, some, hashes_of(vectors, some))
+
+    def find(rows: Rows) -> Iterator[Found]:
+        return (confirmed(vectors, part, floor) for part in candidates(vectors, rows, floor, exact))
+
+    return pairs_among(vectors, some, hashes_of(vectors, some), floor, find)
+
+
+class Stored(Protocol):
+    """Vectors that may lie elsewhere: of some rows, they can be had."""
+
+    def __getitem__(self, rows: Rows, /) -> Vectors: ...
+    def __len__(self) -> int: ...
+
+
+def pairs_among(
+    vectors: Stored, some: Rows, hashes: NDArray[np.uint64], floor: float, find: Callable[[Rows], Iterable[Found]]
+) -> Pairs:
+    """The pairs that `pairs_of` speaks of, wherever the vectors lie and are compared.
+
+    Args:
+        vectors: those of all rows.
+        some: the rows whose vectors are not zero, in order.
+        hashes: `cells.hashes_of` these.
+        floor: the least cosine that makes a pair.
+        find: compares the rows that it is given, but for the late ones of many equal; gives pairs that are `confirmed`,
+            in any order, some perhaps more than once, and perhaps `bounded` already.
+    """
+    copies = _copies(vectors, some, hashes)
     rows = np.setdiff1d(some, [row for group in copies for row in group[MOST:]], assume_unique=True)
     found, size = [_NONE], 0
-    for part in candidates(vectors, rows, floor, exact):
-        found.append(_confirmed(vectors, part, floor))
-        size += len(found[-1][0])
+    for part in find(rows):
+        found.append(part)
+        size += len(part[0])
         if size > max(_COMPACTED, len(found[0][0])):
-            found, size = [_bounded(found)], 0
-    pairs = _bounded(found)
+            found, size = [bounded(found)], 0
+    pairs = bounded(found)
     if copies:
-        pairs = _bounded([pairs, *_of_copies(vectors, copies, pairs)])
+        pairs = bounded([pairs, *_of_copies(vectors, copies, pairs)])
     return Pairs(Reason.SEMANTIC_DUPLICATE, len(vectors), floor, *pairs)
 
 
@@ -195,15 +223,19 @@ def _check(name: str, vectors: Vectors, count: int, before: Sequence[Vectors]) -
         raise EvoluteError(f"the encoder {name!r} gave a vector that is neither of length 1 nor zero, or not finite")
 
 
-def _confirmed(vectors: Vectors, pairs: tuple[Rows, Rows], floor: float) -> Found:
+def confirmed(vectors: Vectors, pairs: tuple[Rows, Rows], floor: float) -> Found:
     """Those whose cosine, from the vectors as they are, is at least the floor."""
     score = cosines(vectors, pairs[0], vectors, pairs[1])
     good = score >= np.float32(floor)
     return pairs[0][good], pairs[1][good], score[good]
 
 
-def _bounded(parts: Sequence[Found]) -> Found:
-    """All pairs once, by (later, earlier), with at most `MOST` for each later row."""
+def bounded(parts: Sequence[Found]) -> Found:
+    """All pairs once, by (later, earlier), with at most `MOST` for each later row.
+
+    Parts that were bounded before give the same as all pairs at once would: what is among the nearest or the first of
+    all is so in its part.
+    """
     earlier, later, score = (np.concatenate(column) for column in zip(*parts, strict=True))
     _, once = np.unique(later << 32 | earlier, return_index=True)
     earlier, later, score = earlier[once], later[once], score[once]
@@ -220,20 +252,22 @@ def _places(groups: Rows) -> Rows:
     return np.arange(len(groups)) - np.repeat(starts, np.diff(starts, append=len(groups)))
 
 
-def _copies(vectors: Vectors, rows: Rows, hashes: NDArray[np.uint64]) -> list[Rows]:
+def _copies(vectors: Stored, rows: Rows, hashes: NDArray[np.uint64]) -> list[Rows]:
     """The groups of more than `MOST` rows with the very same vector."""
     order = np.argsort(hashes, kind="stable")
     starts = np.flatnonzero(np.diff(hashes[order], prepend=~hashes[order[:1]]))
     groups = (rows[group] for group in np.split(order, starts[1:]) if len(group) > MOST)
-    return [group[(vectors[group] == vectors[group[0]]).all(axis=1)] for group in groups]
+    return [group[(vectors[group] == vectors[group[:1]]).all(axis=1)] for group in groups]
 
 
-def _of_copies(vectors: Vectors, groups: Sequence[Rows], pairs: Found) -> Iterator[Found]:
+def _of_copies(vectors: Stored, groups: Sequence[Rows], pairs: Found) -> Iterator[Found]:
     """The pairs of each group's late copies: with its first rows, and with what its first row was paired with."""
     earlier, later, score = pairs
+    own = np.zeros(1, dtype=np.int64)
     for group in groups:
         first, late = group[:1], group[MOST:]
+        vector = vectors[first]
         before = slice(*np.searchsorted(later, [first[0], first[0] + 1]))
         others = np.concatenate((group[:MOST], earlier[before]))
-        scores = np.concatenate((np.repeat(cosines(vectors, first, vectors, first), len(group[:MOST])), score[before]))
+        scores = np.concatenate((np.repeat(cosines(vector, own, vector, own), len(group[:MOST])), score[before]))
         yield np.tile(others, len(late)), np.repeat(late, len(others)), np.tile(scores, len(late))

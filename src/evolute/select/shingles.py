@@ -90,6 +90,19 @@ class ShingleSets:
         self._sizes.append(sizes)
         return mixed(hashes.astype(np.uint64)), sizes
 
+    @classmethod
+    def of(cls, hashes: NDArray[np.uint32], sizes: NDArray[np.int64]) -> ShingleSets:
+        """Sets that were made before, from what `hashes` and `sizes` gave."""
+        sets = cls()
+        sets._hashes, sets._sizes = [hashes], [sizes]
+        return sets
+
+    @property
+    def hashes(self) -> NDArray[np.uint32]:
+        """The hashes of each text's set, one set after another."""
+        self._hashes = [np.concatenate(self._hashes)]
+        return self._hashes[0]
+
     @property
     def sizes(self) -> NDArray[np.int64]:
         """How many different shingles each text has."""
@@ -98,14 +111,13 @@ class ShingleSets:
 
     def jaccard(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.float32]:
         """For each two rows, the share of their shingles that they have in common: |A ∩ B| / |A ∪ B|."""
-        sizes = self.sizes
-        self._hashes = [np.concatenate(self._hashes)]
+        hashes, sizes = self.hashes, self.sizes
         starts = np.cumsum(sizes) - sizes
         work = np.cumsum(sizes[one] + sizes[other])
         cuts = np.searchsorted(work, np.arange(_AT_ONCE, work[-1] if len(work) else 0, _AT_ONCE))
         scores = []
         for some, others in zip(np.split(one, cuts), np.split(other, cuts), strict=True):
-            tagged = [_tagged(self._hashes[0], starts[rows], sizes[rows]) for rows in (some, others)]
+            tagged = [_tagged(hashes, starts[rows], sizes[rows]) for rows in (some, others)]
             keys = np.concatenate(tagged)
             keys.sort(kind="stable")  # two sorted runs, which a merging sort merges
             shared = keys[1:][keys[1:] == keys[:-1]] >> _HALF
