@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -63,6 +64,23 @@ def test_selecting_again_changes_nothing(run):
     assert api.verify(run).counts["selected rows"] == api.status(run).selection.kept == first.kept
     assert api.select(run) == first
     assert ids(run) == before
+
+
+def test_what_was_measured_before_does_not_change_the_order_of_the_steps(run, tmp_path):
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text('{"text": "explain how a class of 2 pupils can share 7 apples fairly"}\n')
+    settings = {"select.contamination.corpora": [f"own={corpus}"]}
+    other = shutil.copytree(run, tmp_path / "other")
+    api.select(run, settings=settings | {"select.contamination.check": "ignore"})
+    api.select(run, settings={"select.contamination.check": "drop"})
+    api.select(other, settings=settings | {"select.contamination.check": "drop"})
+    assert dropped(run) == dropped(other)
+    assert len([row for row in dropped(run) if row[2] == "contaminated"]) >= 2, "the copy of the item is one as well"
+
+
+def dropped(run):
+    with Reader(run) as reader:
+        return list(reader.select("SELECT row, step, reason, score, other, evidence FROM unselected ORDER BY row"))
 
 
 def measured(run):

@@ -13,7 +13,7 @@ from evolute.batches import batched
 from evolute.errors import InputError
 from evolute.ledger import FindingRow, GradeRow, Ledger, SelectionReader, SelectionWriter
 from evolute.records import Reason, Row, tagged_hash
-from evolute.select.copies import Copies
+from evolute.select.copies import Copies, first_of_each
 from evolute.select.findings import Hit, Hits, Pairs
 
 BATCH = 2_000
@@ -47,12 +47,14 @@ class Step:
         decides: all that decides what it measures; thresholds are not among it.
         open: makes its measurer.
         apart: it needs much memory while it measures, so it has a pass over the rows of its own.
+        asks: it asks an endpoint, whose answers the ledger remembers: rows are looked at where the ledger is.
     """
 
     name: str
     decides: Mapping[str, Any]
     open: Callable[[], Measurer]
     apart: bool = False
+    asks: bool = False
 
 
 @dataclass(slots=True)
@@ -90,22 +92,29 @@ class Texts:
     """
 
     def __init__(self, inner: Any) -> None:  # noqa: ANN401 - whichever class of select has add(texts) and pairs()
-        self._inner = inner
-        self._contexts: list[bytes] = []
+        self.inner = inner
+        self.contexts = bytearray()
+        """16 bytes for each row: a hash of its context, zeros for none."""
 
     def add(self, rows: Sequence[Row]) -> None:
         """Look at the next rows."""
-        self._inner.add([row.asked for row in rows])
-        self._contexts += [tagged_hash("context-1", context) if (context := row.context) else b"" for row in rows]
+        self.inner.add([row.asked for row in rows])
+        for row in rows:
+            self.contexts += tagged_hash("context-1", context) if (context := row.context) else bytes(16)
 
     def found(self) -> Hits | Pairs:
         """The pairs."""
-        pairs: Pairs = self._inner.pairs()
-        return pairs.within(self._contexts) if any(self._contexts) else pairs
+        return within_contexts(self.inner.pairs(), self.contexts)
 
     def marks(self) -> Mapping[str, Iterable[GradeRow]]:
         """None."""
         return {}
+
+
+def within_contexts(pairs: Pairs, contexts: bytes | bytearray) -> Pairs:
+    """Only the pairs of rows with the same context; `contexts` has 16 bytes for each row."""
+    numbers = np.frombuffer(contexts, dtype="<u8").reshape(-1, 2)
+    return pairs.within(first_of_each(numbers)) if numbers.any() else pairs
 
 
 class Rows:
@@ -128,11 +137,37 @@ class Rows:
         return {}
 
 
-def measure(ledger: Ledger, steps: Sequence[Step]) -> tuple[Table, dict[str, Hits | Pairs]]:
+Looked = tuple[Step, Hits | Pairs, Mapping[str, Iterable[GradeRow]]]
+"""A step, what it found on all rows, and the marks to keep beside that."""
+Look = Callable[[Callable[[], Iterator[Row]], Sequence[Step], Table], Iterator[Looked]]
+"""Takes the dataset, as often as it calls for it, through some steps; the table is full when the first is done."""
+
+
+def look_here(dataset: Callable[[], Iterator[Row]], steps: Sequence[Step], table: Table) -> Iterator[Looked]:
+    """Measure in this process: what `Look` means."""
+    passes = [[step for step in steps if not step.apart], *([step] for step in steps if step.apart)]
+    for number, together in enumerate(passes):
+        measurers = [step.open() for step in together]
+        takers: list[Table | Measurer] = [*measurers, table] if number == 0 else [*measurers]
+        for rows in batched(dataset(), BATCH):
+            for taker in takers:
+                taker.add(rows)
+        if not table.ids:
+            return
+        for step, measurer in zip(together, measurers, strict=True):
+            yield step, measurer.found(), measurer.marks()
+
+
+def measure(ledger: Ledger, steps: Sequence[Step], look: Look = look_here) -> tuple[Table, dict[str, Hits | Pairs]]:
     """Let each step measure the rows of the dataset, unless the ledger holds what it measured on them before.
 
+    Args:
+        ledger: the run's.
+        steps: in the order in which they decide.
+        look: where rows are looked at, if not here.
+
     Returns:
-        The table of the rows, and what each step found, by its name.
+        The table of the rows, and what each step found, by its name, in the order of the steps.
 
     Raises:
         InputError: the run has no rows.
@@ -147,19 +182,12 @@ def measure(ledger: Ledger, steps: Sequence[Step]) -> tuple[Table, dict[str, Hit
     }
     left = [step for step in steps if step.name not in found]
     table = Table()
-    passes = [[step for step in left if not step.apart], *([step] for step in left if step.apart)]
-    for number, together in enumerate(passes):
-        measurers = [step.open() for step in together]
-        takers: list[Table | Measurer] = [*measurers, table] if number == 0 else [*measurers]
-        for rows in batched(ledger.reader.dataset(), BATCH):
-            for taker in takers:
-                taker.add(rows)
-        if not table.ids:
-            raise InputError(f"{ledger.run} has no rows to select from; see `evolute status {ledger.run}`")
-        for step, measurer in zip(together, measurers, strict=True):
-            result = found[step.name] = measurer.found()
-            writer.keep_step(step.name, keys[step.name], _shape(result), _stored(result), measurer.marks())
-    return table, found
+    for step, result, marks in (look if left else look_here)(ledger.reader.dataset, left, table):
+        found[step.name] = result
+        writer.keep_step(step.name, keys[step.name], _shape(result), _stored(result), marks)
+    if not table.ids:
+        raise InputError(f"{ledger.run} has no rows to select from; see `evolute status {ledger.run}`")
+    return table, {step.name: found[step.name] for step in steps}
 
 
 def _key(step: Step, stamp: str) -> str:

@@ -18,7 +18,7 @@ from evolute.ledger import FindingRow, Ledger, SelectionReader, SelectionWriter
 from evolute.pipeline.choosing import selecting_recipe
 from evolute.pipeline.evolving import standing, write_recipe
 from evolute.pipeline.grading import Grades, grade, load_graders
-from evolute.pipeline.measuring import Step, Table, finding_row, measure
+from evolute.pipeline.measuring import Look, Step, Table, finding_row, look_here, measure
 from evolute.pipeline.mixing import mix
 from evolute.pipeline.selected import Dropped, Flags, Selected, note_of, selected_of
 from evolute.pipeline.steps import Tools, over_budget, steps_of
@@ -27,6 +27,9 @@ from evolute.recipe import Recipe, Select
 from evolute.records import Reason, tagged_hash
 from evolute.select.findings import Hit, Hits, Pairs, Selection
 
+Looking = Callable[[Path, Tools], Look]
+"""Makes what measures the rows of a run, given its folder, with the recipe's tools."""
+
 
 def select(
     run: str | Path,
@@ -34,6 +37,7 @@ def select(
     recipe: Recipe | str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     limits: Limits | None = None,
+    looking: Looking | None = None,
     say: Callable[[str], None] = lambda remark: None,
 ) -> Selected:
     """Decide which rows of a run make its dataset, and record each decision with its evidence.
@@ -43,6 +47,7 @@ def select(
         recipe: take the parts `select`, `export` and `roles.grader` from this one; default: the run's own.
         settings: recipe fields by dotted path: `{"select.duplicates.near": 0.9}`.
         limits: bounds on what the grader may spend, over all sessions of the run.
+        looking: where rows are measured, if not here: `evolute.scale.whole.looking_on("ray")`.
         say: told what is being done.
 
     Returns:
@@ -66,7 +71,7 @@ def select(
             write_recipe(run, chosen)
             return selected_of(run, note, ledger.reader)
         say(f"looking at the rows of {run} ({', '.join(step.name for step in steps)})")
-        table, found = measure(ledger, steps)
+        table, found = measure(ledger, steps, looking(run, tools) if looking else look_here)
         if "tokens" in found:
             found["tokens"] = over_budget(ledger.reader, chosen.select.tokens.budget, len(table.ids))
         if unread := tools.unread:

@@ -33,7 +33,7 @@ class Tools:
     """What several steps need, opened when the first of them needs it."""
 
     def __init__(self, recipe: Recipe, ledger: Ledger | None) -> None:
-        self._recipe = recipe
+        self.recipe = recipe
         self._ledger = ledger
         self.names: list[str] = []
 
@@ -42,9 +42,9 @@ class Tools:
         """The recipe's encoder; an endpoint's vectors are remembered in the ledger."""
         from evolute.encoders.opening import open_encoder
 
-        name = self._recipe.select.duplicates.encoder
+        name = self.recipe.select.duplicates.encoder
         store = LedgerVectors(self._ledger) if self._ledger is not None else None
-        return open_encoder(name, self._recipe.models, store)
+        return open_encoder(name, self.recipe.models, store)
 
     @cached_property
     def corpora(self) -> Corpora:
@@ -52,7 +52,7 @@ class Tools:
         from evolute.text.contamination import load_corpora, shipped_corpora
         from evolute.text.corpora import SHIPPED
 
-        more = self._recipe.select.contamination.corpora
+        more = self.recipe.select.contamination.corpora
         return load_corpora((*SHIPPED, *more)) if more else shipped_corpora()
 
     @cached_property
@@ -68,13 +68,18 @@ class Tools:
         return self.encoder.name if "encoder" in self.__dict__ else ""
 
     @property
+    def asks(self) -> bool:
+        """Whether the encoder is an endpoint."""
+        return self.recipe.select.duplicates.encoder in self.recipe.models
+
+    @property
     def unread(self) -> int:
         """Texts that the shipped encoder could not read, of those that it was given."""
         return int(getattr(self.encoder, "unread", 0)) if self.encoder_name else 0
 
     def corpora_note(self) -> dict[str, Any]:
         """The corpora that were checked, and those known that were not."""
-        if self._recipe.select.contamination.check == "ignore":
+        if self.recipe.select.contamination.check == "ignore":
             from evolute.text.corpora import KNOWN
 
             return {"checked": [], "not_checked": [benchmark.title for benchmark in KNOWN.values()]}
@@ -86,7 +91,7 @@ class Tools:
             for corpus in self.corpora.checked
         ]  # fmt: skip
         note: dict[str, Any] = {"checked": checked, "not_checked": self.corpora.not_checked}
-        if self._recipe.select.contamination.semantic is not None:
+        if self.recipe.select.contamination.semantic is not None:
             note["compared_in_meaning"] = list(self.meanings.compared)
         return note
 
@@ -204,7 +209,7 @@ def _on_rows(select: Select, tools: Tools) -> list[Step]:
         if (semantic := select.contamination.semantic) is not None:
             least = min(MEANT_FLOOR, semantic)
             decides = {"corpora": digests, "floor": least, "encoder": tools.encoder.identity}
-            steps.append(Step("semantic-contamination", decides, lambda: Meant(tools, least)))
+            steps.append(Step("semantic-contamination", decides, lambda: Meant(tools, least), asks=tools.asks))
     if select.tokens.tokenizer:
         tokenizer = select.tokens.tokenizer
         steps.append(Step("tokens", {"tokenizer": tokenizer, "version": VERSION}, lambda: Tokens(tokenizer)))
@@ -232,6 +237,12 @@ def _on_pairs(select: Select, tools: Tools) -> list[Step]:
         least = min(SEMANTIC_FLOOR, duplicates.semantic)
         decides = {"floor": least, "encoder": tools.encoder.identity}
         steps.append(
-            Step("semantic-duplicates", decides, lambda: Texts(SemanticDuplicates(tools.encoder, least)), apart=True)
+            Step(
+                "semantic-duplicates",
+                decides,
+                lambda: Texts(SemanticDuplicates(tools.encoder, least)),
+                apart=True,
+                asks=tools.asks,
+            )
         )
     return steps
