@@ -52,6 +52,14 @@ class Budget:
             for listener in self.on_close:
                 listener(why)
 
+    async def admitted(self) -> None:
+        """Let one more call begin, once there is budget for it: where that is handed out in parts, wait for the next.
+
+        Raises:
+            Stopped: the run is being stopped.
+        """
+        self.admit()
+
     def admit(self) -> None:
         """Let one more call begin.
 
@@ -113,7 +121,7 @@ class Metered:
         Raises:
             Stopped: there is none, or the run is being stopped.
         """
-        self._budget.admit()
+        await self._budget.admitted()
         usage = None
         try:
             completion = await self._inner.complete(request)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 
 from evolute.errors import CallFailed, EndpointGone, EvoluteError
-from evolute.models.pacing import Paced
+from evolute.models.pacing import Paced, Share
 from evolute.records import Completion, Request
 
 TRIES = 2
@@ -32,7 +32,7 @@ class _Place:
     @property
     def load(self) -> float:
         """How full it would be with one more call."""
-        return (self.pacer.in_flight + self.pacer.waiting + 1) / self.pacer.limit
+        return (self.pacer.in_flight + self.pacer.waiting + 1) / (self.pacer.limit or 0.01)
 
     def failed(self) -> None:
         """Pass it for a while; calls that fail together count as one failure."""
@@ -62,11 +62,17 @@ class Balanced:
         self._stopped: EvoluteError | None = None
         self._stopping = asyncio.Event()
         self._former: Counter[str] = Counter()
+        self._share = Share()
 
     @property
     def in_flight(self) -> int:
         """Calls under way."""
         return sum(place.pacer.in_flight for place in self._places)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a slot, or for their next try, at some endpoint."""
+        return sum(place.pacer.waiting for place in self._places)
 
     @property
     def limit(self) -> int:
@@ -95,6 +101,12 @@ class Balanced:
         self._stopping.set()
         for place in self._places:
             place.pacer.stop(error)
+
+    def share(self, share: Share) -> None:
+        """From now on stay, at each endpoint, within this part of what the recipe allows there."""
+        self._share = share
+        for place in self._places:
+            place.pacer.share(share)
 
     async def complete(self, request: Request) -> Completion:
         """Answer one request.
@@ -157,6 +169,7 @@ class Balanced:
         self._former += place.pacer.retries
         place.gone, place.pacer = None, place.renew()
         place.pacer.changed = self._changed
+        place.pacer.share(self._share)
         if self._stopped is not None:
             place.pacer.stop(self._stopped)
 

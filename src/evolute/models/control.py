@@ -53,6 +53,12 @@ class Concurrency:
         """Measure anew after a pause."""
         self._settle, self._mark, self._at = None, replace(counts), now
 
+    def allow(self, most: int) -> None:
+        """Go no higher than `most`; where the limit stood at the last such bound, it stands at the new one."""
+        full = self.limit >= self._most or self.limit == 0
+        self._most = self._ceiling = most
+        self.limit = most if full else min(self.limit, most)
+
     def tick(self, now: float, counts: Counts) -> None:
         """Judge the interval if it is long enough; this may change `limit`."""
         done, elapsed = counts.finished - self._mark.finished, now - self._at

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import monotonic
 
 from evolute.errors import (
@@ -35,6 +35,15 @@ _BACKOFF, _LONGEST = 0.25, 30.0  # seconds
 _PATIENCE_WITH_LIMITS = 4  # a 429 says nothing about the request: it may be tried so many times as often
 _REJECTIONS, _REFUSALS = 3, 4
 _LONG_WAIT = 2.0  # seconds; where most tries get a 429 that asks for more, all wait for it
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A caller's part of a model's `concurrency` (0: no call) and rates (above 0); None: not bounded by the recipe."""
+
+    concurrency: int | None = None
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
 
 
 class Paced:
@@ -220,6 +229,15 @@ class Paced:
         jitter = self._random.random() * min(_LONGEST, _BACKOFF * 2.0 ** min(count - 1, 10))
         asked = failure.retry_after if isinstance(failure, CallFailed) else None
         return jitter if asked is None else min(LONGEST_WAIT, asked) + min(jitter, _BACKOFF)
+
+    def share(self, share: Share) -> None:
+        """From now on stay within this part of what the recipe allows; the rest is for others who call the endpoint."""
+        if share.concurrency is not None:
+            self._concurrency.allow(share.concurrency)
+            self._slots.limit = self._concurrency.limit
+            self.changed.set()
+        rpm, tpm = share.requests_per_minute, share.tokens_per_minute
+        self._slots.allow(rpm and rpm / 60, tpm and tpm / 60)
 
     # Stopping
 

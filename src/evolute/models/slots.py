@@ -82,6 +82,17 @@ class Slots:
         self._closed_until = max(self._closed_until, closed_until)
         self.gated = any((self._capped, self._requests, self._tokens)) or self._closed_until > now
 
+    def allow(self, per_second: float | None, tokens_per_second: float | None) -> None:
+        """Go on at other rates, where there are rates."""
+        now = monotonic()
+        for bucket, rate in ((self._requests, per_second), (self._tokens, tokens_per_second)):
+            if bucket is not None and rate is not None:
+                bucket.set_rate(rate, now)
+        if self._alarm is not None:  # it was set for when the old rates would allow the next
+            self._alarm.cancel()
+            self._alarm = None
+        self.wake()
+
     def wake(self) -> None:
         """Give free slots to those who wait, as far as the rates allow."""
         while self.in_flight < self.limit:
