@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,12 @@ from evolute.seeds import SeedOptions
 
 Watch = Callable[[Progress, Callable[[], None]], contextlib.AbstractContextManager[Any]]
 """Given the counters, and a function that brings them up to date, shows them while a run is under way."""
+
+Runner = Callable[
+    [Ledger, Ingest, Recipe, Craft, Budget, "int | None", "Watch | None", Callable[[str], None]],
+    Coroutine[Any, Any, None],
+]
+"""Reads the seeds that `Ingest` brings and grows their lineages into the ledger: in this process, or elsewhere."""
 
 
 def resolve_recipe(
@@ -96,6 +102,7 @@ def evolve(
     pilot: int | None = None,
     watch: Watch | None = None,
     say: Callable[[str], None] = lambda remark: None,
+    runner: Runner | None = None,
 ) -> Summary:
     """Evolve seeds into a dataset; on an existing run, go on where it stopped.
 
@@ -112,6 +119,7 @@ def evolve(
         pilot: grow only so many lineages, and write no dataset.
         watch: shows the progress.
         say: told what was recognised in the sources, and what a resumed run goes on from.
+        runner: what grows the lineages; default: this process (`evolute.scale` has one for a cluster).
 
     Returns:
         How the run stands; `stopped` is empty unless a bound or the user stopped it.
@@ -143,7 +151,9 @@ def evolve(
             )
         try:
             in_loop(
-                lambda: _evolve(ledger, Ingest(ledger, places, options), chosen, craft, budget, pilot, watch, say),
+                lambda: (runner or _evolve)(
+                    ledger, Ingest(ledger, places, options), chosen, craft, budget, pilot, watch, say
+                ),
                 lambda: budget.close(INTERRUPTED),
             )
         finally:

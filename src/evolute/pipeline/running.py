@@ -13,7 +13,7 @@ from evolute.evolve.budget import Limits
 from evolute.ledger import LEDGER, Reader
 from evolute.models.opening import check_address
 from evolute.models.weights import find_model
-from evolute.pipeline.evolving import Watch, evolve, resolve_recipe, seed_options
+from evolute.pipeline.evolving import Runner, Watch, evolve, resolve_recipe, seed_options
 from evolute.pipeline.publishing import DATASET_FOLDER, publish_folder
 from evolute.pipeline.reading import status
 from evolute.pipeline.reporting import report
@@ -48,6 +48,7 @@ def run(
     anew: bool = False,
     watch: Watch | None = None,
     say: Callable[[str], None] = lambda remark: None,
+    runner: Runner | None = None,
 ) -> Ran:
     """Evolve, select, report and export, as a recipe says; called again, go on at the stage where it stopped.
 
@@ -61,6 +62,7 @@ def run(
         anew: evolve a run of another recipe anew, from the recorded calls where they are the same.
         watch: shows the progress of the evolution.
         say: told what is being done.
+        runner: what grows the lineages; default: this process.
 
     Returns:
         What each stage came to.
@@ -82,7 +84,7 @@ def run(
     if not anew:
         _check_same(folder, chosen)
     say(f"1 of 4, evolve: {folder}")
-    summary = _evolve(chosen, folder, files, limits, watch, say)
+    summary = _evolve(chosen, folder, files, limits, watch, say, runner)
     if summary.stopped or (summary.pending and not leave_over):
         why = summary.stopped or f"{summary.pending:,} seeds could not be finished (--leave-over goes on without them)"
         return Ran(folder, summary, stopped=why)
@@ -104,11 +106,13 @@ def _evolve(
     limits: Limits | None,
     watch: Watch | None,
     say: Callable[[str], None],
+    runner: Runner | None,
 ) -> Summary:
     """Evolve what is left to evolve."""
     return evolve(
-        files, out=folder, recipe=recipe, seeds=seed_options(recipe.seeds), limits=limits, watch=watch, say=say
-    )
+        files, out=folder, recipe=recipe, seeds=seed_options(recipe.seeds), limits=limits, watch=watch, say=say,
+        runner=runner,
+    )  # fmt: skip
 
 
 def check_extras(recipe: Recipe) -> None:
