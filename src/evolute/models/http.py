@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Self
 from urllib.parse import urlsplit
 
 import orjson
@@ -69,7 +70,7 @@ class Http:
         self._url = self._base + wire.PATHS[spec.api]
         self._client: Client | None = None
 
-    async def __aenter__(self) -> Http:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *error: object) -> None:

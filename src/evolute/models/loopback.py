@@ -1,8 +1,8 @@
 """A real HTTP server on this machine that speaks the APIs and misbehaves on demand: what tests and benchmarks talk to.
 
-It answers OpenAI's chat, plain completions and embeddings, Anthropic's Messages, and `/v1/models`, from a rule that is
-a function of the model, the messages and the seed alone. `python -m evolute.models.loopback --help` runs it as a
-process of its own; `/stats` tells what it has seen.
+It answers OpenAI's chat, plain completions and embeddings, Anthropic's Messages, both batch APIs, and `/v1/models`,
+from a rule that is a function of the model, the messages and the seed alone. `python -m evolute.models.loopback --help`
+runs it as a process of its own; `/stats` tells what it has seen.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -28,6 +29,7 @@ try:
 except ImportError:
     raise MissingExtra("the loopback server", "loopback") from None
 
+from evolute.models.loopback_batches import Batches, BatchFaults
 from evolute.models.loopback_reply import prompt_key, reply_body, scripted_rule
 from evolute.models.loopback_stream import send_events, words_of
 from evolute.recipe.explaining import descriptions
@@ -81,6 +83,8 @@ class LoopbackServer:
         require_key: the key without which a request gets a 401.
         refuse: body parameters answered with a 400 that names them, as OpenAI does.
         max_body: bytes of request body beyond which the answer is a 413.
+        batches: how batches go.
+        folder: where batches are kept, so that a server that starts on it again goes on; None: a temporary one.
         seed: what the faults are drawn from.
         port: 0 takes a free one.
     """
@@ -97,6 +101,8 @@ class LoopbackServer:
         require_key: str | None = None,
         refuse: tuple[str, ...] = (),
         max_body: int | None = None,
+        batches: BatchFaults | None = None,
+        folder: Path | None = None,
         seed: int = 0,
         port: int = 0,
     ) -> None:
@@ -116,6 +122,7 @@ class LoopbackServer:
         shares = [(field.name, getattr(faults, field.name)) for field in fields(Faults)] if faults else []
         self._faults = [(name, share) for name, share in shares if share > 0]
         self._random = random.Random(seed)
+        self.batches = Batches(rule, batches, folder, seed)
         self._runner: web.ServerRunner | None = None
 
     async def __aenter__(self) -> LoopbackServer:
@@ -130,9 +137,10 @@ class LoopbackServer:
     async def __aexit__(self, *error: object) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+        self.batches.close()
 
     def stats(self) -> dict[str, int | dict[str, int]]:
-        """What has been seen: requests, whole answers, in flight and its peak, prompts, statuses and faults."""
+        """What has been seen: requests, whole answers, in flight and its peak, prompts, statuses, faults, batches."""
         return {
             "requests": self.requests,
             "answers": self.answers,
@@ -141,6 +149,7 @@ class LoopbackServer:
             "prompts": len(self.prompts),
             "repeated": self.requests - len(self.prompts),
             "statuses": dict(self.statuses),
+            "batches": self.batches.stats(),
         }
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -149,6 +158,11 @@ class LoopbackServer:
             return _reply(self.stats() | ({"by_prompt": dict(self.prompts)} if "prompts" in request.query else {}))
         if path.endswith("/models"):
             return _reply({"object": "list", "data": [{"id": name} for name in self._models or ("loopback",)]})
+        if "/batches" in path or "/files" in path:
+            refused = self._refusal(request, b"") or self._limited(self._roll())
+            if (response := refused or await self.batches.handle(request)) is not None:
+                self.statuses[str(response.status)] += 1
+                return response
         if not path.endswith(("/chat/completions", "/completions", "/messages", "/embeddings")):
             return _error(404, f"no such path {path}")
         self.requests += 1
@@ -293,6 +307,14 @@ def _arguments() -> argparse.ArgumentParser:
     shares = parser.add_argument_group("faults", "the share of requests, 0 to 1, that each happens to")
     for name, happens in descriptions(Faults).items():
         shares.add_argument("--" + name.replace("_", "-"), type=float, default=0.0, metavar="SHARE", help=happens)
+    batches = parser.add_argument_group("batches")
+    batches.add_argument(
+        "--batch-folder", type=Path, help="where batches are kept, for a server that goes on with them"
+    )
+    for name, means in descriptions(BatchFaults).items():
+        kind = getattr(BatchFaults(), name)
+        taken: dict[str, Any] = {"action": "store_true"} if kind is False else {"type": type(kind), "default": kind}
+        batches.add_argument("--batch-" + name.replace("_", "-"), help=means, **taken)
     return parser
 
 
@@ -307,6 +329,8 @@ async def _run(options: argparse.Namespace) -> None:
         require_key=options.require_key,
         refuse=tuple(options.refuse),
         max_body=options.max_body,
+        batches=BatchFaults(**{field.name: getattr(options, "batch_" + field.name) for field in fields(BatchFaults)}),
+        folder=options.batch_folder,
         seed=options.seed,
         port=options.port,
     )

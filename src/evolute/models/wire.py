@@ -141,9 +141,14 @@ def split_thinking(text: str, reasoning: str | None) -> tuple[str, str | None]:
     return (rest.lstrip() if closed else ""), "\n".join(part for part in (reasoning, said.strip()) if part)
 
 
+def asks_logprobs(sampling: Mapping[str, Any]) -> bool:
+    """Whether a request with this sampling asks for log-probabilities."""
+    return any(sampling.get(name) is not None and sampling[name] is not False for name in _ASK_LOGPROBS)
+
+
 def _logprobs(data: dict[str, Any], sampling: Mapping[str, Any]) -> str:
     """The log-probabilities as JSON, if they were asked for (0 asks: for the token's own alone) and came."""
-    if not any(sampling.get(name) is not None and sampling[name] is not False for name in _ASK_LOGPROBS):
+    if not asks_logprobs(sampling):
         return ""
     choice = (data.get("choices") or [{}])[0]
     prompt = choice.get("prompt_logprobs") or data.get("prompt_logprobs")  # in vLLM's chat beside the choices
