@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
+from evolute.cli.cluster import Cluster
 from evolute.cli.screen import Json, say, show_estimate, show_summary, status_of, watch_on, write_json
 from evolute.errors import InputError
 from evolute.evolve.budget import Limits
@@ -116,6 +117,7 @@ def evolve(
     max_calls: MaxCalls = None,
     max_tokens: MaxTokens = None,
     max_minutes: MaxMinutes = None,
+    cluster: Cluster | None = None,
     json: Json = False,
 ) -> None:
     """Evolve seeds into a dataset, or go on with a run.
@@ -142,6 +144,7 @@ def evolve(
         limits=Limits(max_cost, max_calls, max_tokens, max_minutes),
         watch=watch_on(sys.stderr),
         say=say,
+        runner=cluster.runner() if cluster else None,
     )
     if json:
         write_json(summary)

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
+from evolute.cli.cluster import Cluster
 from evolute.cli.evolve import MaxCalls, MaxCost, MaxMinutes, MaxTokens, Set
 from evolute.cli.screen import Json, say, show_summary, status_of, watch_on, write_json
 from evolute.cli.screen import out as screen
@@ -39,6 +40,7 @@ def run(
     max_calls: MaxCalls = None,
     max_tokens: MaxTokens = None,
     max_minutes: MaxMinutes = None,
+    cluster: Cluster | None = None,
     json: Json = False,
 ) -> None:
     """Do the whole way that a recipe describes: evolve, select, report, export.
@@ -59,6 +61,7 @@ def run(
         anew=anew,
         watch=None if json else watch_on(sys.stderr),
         say=say,
+        runner=cluster.runner() if cluster else None,
     )
     if json:
         write_json(ran)

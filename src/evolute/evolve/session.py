@@ -190,6 +190,17 @@ def make_role(recipe: Recipe, name: str, model: Model) -> Role:
     return Role(name, model, role_identity(recipe, name), spec.sampling, spec.system)
 
 
+def introduce(ledger: Ledger, recipe: Recipe, craft: Craft) -> None:
+    """Record the models that a recipe's roles ask and the texts that it uses, which calls and candidates name."""
+    for role in EVOLVING_ROLES:
+        ledger.add_model(role, role_identity(recipe, role), recipe.spec(role)[1].model)
+    for operation in craft.operations.values():
+        ledger.add_template(operation.hash, operation.name, operation.text)
+    ledger.add_template(craft.equality.hash, "equality", craft.equality.text)
+    for verifier in craft.verifiers.values():
+        ledger.add_template(verifier.hash, verifier.name, verifier.text)
+
+
 class Session:
     """Opens the recipe's models over a ledger and grows lineages on them; an async context manager."""
 
@@ -218,16 +229,11 @@ class Session:
         if recipe.verify.answers:  # what cannot be run here is found out before anything is paid for
             sandbox = await self._stack.enter_async_context(Sandbox(limits=Limits(seconds=recipe.verify.seconds)))
         models: dict[str, Model] = {}
-        for name in sorted({recipe.spec(role)[0].model for role in self._roles_used()}):
+        for name in self.models_used:
             models[name] = await self._open(recipe.models[name])
         for role in EVOLVING_ROLES:  # a role that is never asked still needs a place to stand
             models.setdefault(recipe.spec(role)[0].model, next(iter(models.values())))
-            self.ledger.add_model(role, role_identity(recipe, role), recipe.spec(role)[1].model)
-        for operation in self.craft.operations.values():
-            self.ledger.add_template(operation.hash, operation.name, operation.text)
-        self.ledger.add_template(self.craft.equality.hash, "equality", self.craft.equality.text)
-        for verifier in self.craft.verifiers.values():
-            self.ledger.add_template(verifier.hash, verifier.name, verifier.text)
+        introduce(self.ledger, recipe, self.craft)
         verifying = make_verifying(recipe, self.craft, Executions(self.ledger.reader, self.ledger), sandbox)
         self._setting = make_setting(recipe, self.craft, models, self._emit, self._seen, verifying)
         self.budget.on_close.append(self._closing)
@@ -238,6 +244,11 @@ class Session:
     async def run(self, feed: AsyncIterator[tuple[int, Seed]]) -> None:
         """Grow the lineages of all seeds that the feed brings."""
         await self._engine.run(feed)
+
+    @property
+    def models_used(self) -> list[str]:
+        """The recipe's names of the models that are asked, in the order of `pacers`."""
+        return sorted({self.recipe.spec(role)[0].model for role in self._roles_used()})
 
     def refresh(self) -> None:
         """Bring the counters that the pacers keep into the progress."""

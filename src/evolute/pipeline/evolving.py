@@ -140,7 +140,7 @@ def evolve(
         if done := ledger.reader.finished_count():
             say(f"going on with {run}: recipe {chosen.name}, {done:,} of {ledger.reader.seed_count():,} seeds finished")
         write_recipe(run, chosen)
-        if ledger.begin(craft.fingerprint(chosen), _notes(chosen, craft)):
+        if ledger.begin(craft.fingerprint(chosen), notes_of(chosen, craft)):
             say("the recipe has changed: verdicts are reached anew; of the calls, only those that changed are made")
         if chosen.evolve.stop is None and Rounds.read(ledger.reader) is not None:
             forget(ledger)
@@ -238,7 +238,8 @@ def standing(ledger: Ledger, recipe: Recipe) -> Progress:
     return progress
 
 
-def _notes(recipe: Recipe, craft: Craft) -> dict[str, str]:
+def notes_of(recipe: Recipe, craft: Craft) -> dict[str, str]:
+    """What a ledger remarks of the recipe when it is taken up."""
     return {"respond": recipe.evolve.respond, "craft": craft.note(), "stopped": ""}
 
 

@@ -1,0 +1,348 @@
+"""A run's evolution on Ray: shards go through Ray Data to workers, and what these ship into the run's ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from evolute import errors
+from evolute.cores import usable_cores
+from evolute.errors import EvoluteError, InputError
+from evolute.evolve.budget import Budget
+from evolute.evolve.progress import Progress
+from evolute.evolve.session import Craft, introduce, role_identity
+from evolute.ledger import Ledger
+from evolute.models.prices import unit_price
+from evolute.pipeline.evolving import Watch, notes_of
+from evolute.pipeline.ingest import Ingest, feed
+from evolute.pipeline.stopping import in_loop, stop_clock, stop_signals
+from evolute.recipe import EVOLVING_ROLES, Recipe
+from evolute.scale.collecting import Collector
+from evolute.scale.shards import Shard, cut, size_for
+from evolute.scale.shares import Reply, Report, Shares, Standing
+from evolute.scale.sink import Sink, place_of
+from evolute.scale.starting import connect
+from evolute.scale.worker import RUN_FILE, Job, grow_shard
+
+_LOOK_SECONDS = 0.5
+_CPUS = 0.25
+"""Of a core, what a worker claims: it mostly waits for the endpoint, and a lost node's workers must find room."""
+_MOST_LOCAL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class OnRay:
+    """How a run goes to Ray.
+
+    Attributes:
+        address: `ray` starts one on this machine; `ray://HOST:PORT` joins a cluster (`evolute.scale.starting`).
+        sink: the folder or fsspec URL that all nodes see, for what the workers ship; default: RUN/segments.
+        local_disk: each worker's folder for its ledgers, on the disk of its node (`{node}`: the node's name in Ray);
+            default: the system's for temporary files.
+        workers: how many; default: one for each node, or for each core (at most 4) where Ray is started here.
+        shard: seeds in a shard; default: what gives each worker 4 shards, at most 1,000.
+        ship_calls: a worker never has more calls recorded that are not in the sink.
+        ship_seconds: the age at which calls are shipped, however few.
+    """
+
+    address: str = "ray"
+    sink: str | None = None
+    local_disk: str = ""
+    workers: int | None = None
+    shard: int | None = None
+    ship_calls: int = 1_000
+    ship_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "shard", "ship_calls", "ship_seconds"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise InputError(f"--{name.replace('_', '-')} must be above 0, got {value!r}")
+
+    async def run(
+        self,
+        ledger: Ledger,
+        ingest: Ingest,
+        recipe: Recipe,
+        craft: Craft,
+        budget: Budget,
+        pilot: int | None,
+        watch: Watch | None,
+        say: Callable[[str], None],
+    ) -> None:
+        """Grow all lineages on the cluster: a `Runner` (`evolute.pipeline.evolving`).
+
+        Raises:
+            InputError: the recipe declares something that needs all lineages in one place, or the sink is another's.
+            EvoluteError: what stopped the run.
+        """
+        _check(recipe, pilot)
+        with ExitStack() as stack:
+            stack.callback(ingest.close)
+            budget.on_close.append(lambda why: ingest.wake())
+            stack.enter_context(stop_signals(budget))
+            stack.enter_context(stop_clock(budget, budget.limits.minutes))
+            try:
+                await self._run(stack, ledger, ingest, recipe, craft, budget, watch, say)
+            except asyncio.CancelledError:
+                raise KeyboardInterrupt from None  # the second Ctrl-C
+
+    async def _run(
+        self,
+        stack: ExitStack,
+        ledger: Ledger,
+        ingest: Ingest,
+        recipe: Recipe,
+        craft: Craft,
+        budget: Budget,
+        watch: Watch | None,
+        say: Callable[[str], None],
+    ) -> None:
+        progress = budget.progress
+        if any(unit_price(recipe.spec(role)[1]) is None for role in EVOLVING_ROLES):
+            progress.cost = None
+
+        def counted(seeds: int) -> None:
+            progress.seeds_total = seeds
+
+        async for _ in feed(ledger, ingest, counted, say, 0, stopping=lambda: budget.why):
+            pass
+        if budget.why:
+            return
+        fingerprint = craft.fingerprint(recipe)
+        sink = Sink(place_of(self.sink, ledger.run))
+        collector = Collector(ledger, sink, fingerprint)
+        introduce(ledger, recipe, craft)
+        name = _claim(sink, ledger, recipe, craft)
+        collector.hand_over()
+        if taken := collector.collect():
+            say(f"{taken:,} segments of the sink taken in: {ledger.reader.finished_count():,} seeds finished")
+        await asyncio.to_thread(stack.enter_context, connect(self.address))
+        workers = self.workers or _default_workers(self.address)
+        shards = cut(ledger.reader, sink, self.shard or size_for(ledger.reader.seed_count(), workers))
+        job = Job(recipe, craft, name, sink.url, self.local_disk, budget.limits, self.ship_calls, self.ship_seconds)
+        meter = _Meter(ledger, progress)
+        if watch is not None:
+            stack.enter_context(watch(progress, lambda: None))
+        while not budget.why:
+            todo = [(shard, left) for shard in shards if (left := shard.unfinished(ledger.reader))]
+            if todo:
+                await _pass(job, todo, min(workers, len(todo)), budget, meter, collector)
+            if not collector.settle(recipe):
+                return
+
+
+class _Meter:
+    """Brings what the workers say into the run's progress."""
+
+    def __init__(self, ledger: Ledger, progress: Progress) -> None:
+        self._progress = progress
+        self._ledger = ledger
+        self.begin()
+
+    def begin(self) -> None:
+        """Count from here on."""
+        progress = self._progress
+        progress.seeds_done = self._ledger.reader.finished_count()
+        self._seeds, self._kept, self._dropped = progress.seeds_done, progress.kept, progress.dropped.copy()
+        self._spent = {name: getattr(progress, name) for name in ("calls", "prompt_tokens", "completion_tokens")}
+        self._cost, self._recalled = progress.cost, progress.recalled
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """What earlier sessions, and earlier passes of this one, have spent of the bounds."""
+        tokens = self._spent["prompt_tokens"] + self._spent["completion_tokens"]
+        return {"calls": self._spent["calls"], "tokens": tokens, "cost": self._cost or 0.0}
+
+    def show(self, standing: Standing) -> None:
+        """Add what the workers have come to."""
+        progress, done, counts = self._progress, standing.done, standing.counts
+        progress.seeds_done = self._seeds + done["seeds"]
+        progress.kept = self._kept + done["kept"]
+        progress.dropped.clear()
+        progress.dropped.update(self._dropped + done["dropped"])
+        for name, before in self._spent.items():
+            setattr(progress, name, before + counts.get(name, 0))
+        progress.recalled = self._recalled + counts.get("recalled", 0)
+        progress.cost = None if self._cost is None else self._cost + counts.get("cost", 0.0)
+        progress.in_flight, progress.limit = counts["in_flight"], counts["limit"]
+        progress.retries.clear()
+        progress.retries.update(counts["retries"])
+        progress.last = counts["last"]
+
+
+async def _pass(
+    job: Job,
+    todo: Sequence[tuple[Shard, list[int]]],
+    workers: int,
+    budget: Budget,
+    meter: _Meter,
+    collector: Collector,
+) -> None:
+    """Have all these shards grown once, and take in what comes of them."""
+    meter.begin()
+    treasurer = _treasurer(job, meter.spent)
+    failures: list[EvoluteError] = []
+    work = _Thread(lambda: _go_through(job, todo, workers, treasurer, failures))
+
+    async def look() -> None:
+        standing: Standing = await treasurer.standing.remote()
+        meter.show(standing)
+        await asyncio.to_thread(collector.collect, standing.shipped)
+        if why := standing.why or (str(failures[0]) if failures else ""):
+            budget.close(why)
+        if budget.why and not standing.why:
+            treasurer.stop.remote(budget.why)
+
+    while not await work.ended(_LOOK_SECONDS):
+        await look()
+    await look()
+    await asyncio.to_thread(collector.collect)
+    if failures:
+        raise failures[0]
+
+
+def _go_through(
+    job: Job,
+    todo: Sequence[tuple[Shard, list[int]]],
+    workers: int,
+    treasurer: Any,  # noqa: ANN401 - an actor's handle has no type
+    failures: list[EvoluteError],
+) -> None:
+    """Have Ray Data take the shards to the workers; one whose worker or node dies, it takes to another."""
+    from ray.data import ActorPoolStrategy, from_items
+
+    items = [{"shard": shard.name, "todo": orjson.dumps(left).decode()} for shard, left in todo]
+    outcomes = from_items(items, override_num_blocks=len(items)).map_batches(
+        _Worker,
+        batch_size=1,
+        num_cpus=_CPUS,
+        # A shard waits in the queue of all, not in that of a worker which may be slow.
+        compute=ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
+        fn_constructor_args=(job, treasurer),
+    )
+    for outcome in outcomes.iter_rows():
+        if outcome["error"]:
+            failures.append(_error(outcome["error"], outcome["message"]))
+
+
+class _Worker:
+    """The process that Ray Data keeps for one shard after the other."""
+
+    def __init__(self, job: Job, treasurer: Any) -> None:  # noqa: ANN401 - an actor's handle has no type
+        self._job, self._treasurer = job, treasurer
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+        """Grow one shard."""
+        import ray
+
+        name, todo = str(batch["shard"][0]), set(orjson.loads(str(batch["todo"][0])))
+        attempt, node = uuid.uuid4().hex[:12], ray.get_runtime_context().get_node_id()
+        error = message = ""
+        try:
+            in_loop(lambda: grow_shard(self._job, Shard.parse(name), todo, attempt, node, self._ask), lambda: None)
+        except EvoluteError as failure:
+            error, message = type(failure).__name__, str(failure)
+        return {"shard": [name], "error": [error], "message": [message]}
+
+    async def _ask(self, report: Report) -> Reply:
+        reply: Reply = await self._treasurer.ask.remote(report)
+        return reply
+
+
+def _treasurer(job: Job, spent: dict[str, float]) -> Any:  # noqa: ANN401 - an actor's handle has no type
+    """The run's `Shares`, as an actor beside the driver: without the one there is no other."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(Shares).options(num_cpus=0, scheduling_strategy=here).remote(job.limits, spent)
+
+
+class _Thread:
+    """A function on a thread that nobody has to wait for."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._ended = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._failure: BaseException | None = None
+        self._function = function
+        threading.Thread(target=self._work, name="evolute-ray", daemon=True).start()
+
+    async def ended(self, seconds: float) -> bool:
+        """Wait for the end, but no longer than so; whether it has come. Raises what the function raised."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), seconds)
+        if self._ended.is_set() and self._failure is not None:
+            raise self._failure
+        return self._ended.is_set()
+
+    def _work(self) -> None:
+        try:
+            self._function()
+        except BaseException as error:  # noqa: BLE001 - raised where the end is awaited
+            self._failure = error
+        with contextlib.suppress(RuntimeError):  # the loop may have ended in haste
+            self._loop.call_soon_threadsafe(self._ended.set)
+
+
+def _error(kind: str, message: str) -> EvoluteError:
+    """An error of a worker, as its own kind where that is made of a message alone."""
+    made = getattr(errors, kind, EvoluteError)
+    try:
+        error = made(message)
+    except TypeError:
+        error = EvoluteError(message)
+    return error if isinstance(error, EvoluteError) else EvoluteError(message)
+
+
+def _check(recipe: Recipe, pilot: int | None) -> None:
+    if recipe.evolve.stop is not None:
+        raise InputError(
+            "--on ray: evolve.stop holds all lineages back until a round is scored, and workers know only their own: "
+            "leave it out, or --on ray"
+        )
+    if recipe.evolve.duplicates:
+        raise InputError(
+            "--on ray: evolve.duplicates compares with what other lineages have kept, and workers know only their own: "
+            "leave it out (`select` finds duplicates over all rows), or --on ray"
+        )
+    if any(getattr(spec, "batch", None) is not None for spec in recipe.models.values()):
+        raise InputError("--on ray and --batch: a batch waits as well on one machine; leave out one of them")
+    if pilot is not None:
+        raise InputError("a pilot of a few lineages needs no cluster: leave --on ray out")
+
+
+def _default_workers(address: str) -> int:
+    import ray
+
+    nodes = sum(node["Alive"] for node in ray.nodes())  # type: ignore[no-untyped-call]
+    return nodes if "://" in address else min(_MOST_LOCAL, usable_cores())
+
+
+def _claim(sink: Sink, ledger: Ledger, recipe: Recipe, craft: Craft) -> str:
+    """Write into the sink what a run can be made of there, beside its segments; the run's name in it."""
+    name = orjson.loads(sink.get(RUN_FILE))["run"] if sink.has(RUN_FILE) else secrets.token_hex(8)
+    reader = ledger.reader
+    known = {
+        "run": name,
+        "recipe": recipe.to_yaml(),
+        "fingerprint": craft.fingerprint(recipe).hex(),
+        "notes": notes_of(recipe, craft) | {note: reader.meta(note) or "" for note in ("rows", "bad_rows")},
+        "models": [(role, role_identity(recipe, role).hex(), recipe.spec(role)[1].model) for role in EVOLVING_ROLES],
+        "templates": [
+            (digest.hex(), title, text)
+            for digest, title, text in reader.select("SELECT hash, name, text FROM templates")
+        ],
+    }
+    sink.put(RUN_FILE, orjson.dumps(known, option=orjson.OPT_INDENT_2))
+    return str(name)
