@@ -36,6 +36,8 @@ class Tools:
         self.recipe = recipe
         self._ledger = ledger
         self.names: list[str] = []
+        self.unread_elsewhere = 0
+        """Texts that the encoder could not read in other processes."""
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -75,7 +77,8 @@ class Tools:
     @property
     def unread(self) -> int:
         """Texts that the shipped encoder could not read, of those that it was given."""
-        return int(getattr(self.encoder, "unread", 0)) if self.encoder_name else 0
+        here = int(getattr(self.encoder, "unread", 0)) if self.encoder_name else 0
+        return here + self.unread_elsewhere
 
     def corpora_note(self) -> dict[str, Any]:
         """The corpora that were checked, and those known that were not."""

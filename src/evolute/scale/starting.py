@@ -18,6 +18,8 @@ _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else every start warns of what a coming version does
     "RAY_TQDM": "0",
 }
+_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Ray's word for a start that listens on 127.0.0.1 and nowhere else; on Linux too, if it is said before the import."""
 
 
 @contextmanager
@@ -35,14 +37,10 @@ def connect(on: str = "ray", *, cores: int | None = None) -> Iterator[None]:
         InputError: `on` is neither, or there is no such cluster.
         MissingExtra: Ray is not installed.
     """
-    name, mark, address = on.partition("://")
-    if name != "ray" or bool(mark) != bool(address):
-        raise InputError(f"--on is 'ray', 'ray://auto' or 'ray://HOST:PORT', not {on!r}")
+    address = check_address(on)
     if find_spec("ray") is None:
         raise MissingExtra("--on ray", "scale")
-    for variable, value in _QUIET.items():
-        os.environ.setdefault(variable, value)
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.update(_QUIET if address else _QUIET | _LOOPBACK)
     import ray
 
     if ray.is_initialized():
@@ -56,12 +54,24 @@ def connect(on: str = "ray", *, cores: int | None = None) -> Iterator[None]:
         ray.shutdown()
 
 
+def check_address(on: str) -> str:
+    """The address in `on`, empty where a Ray is to be started.
+
+    Raises:
+        InputError: it is none of what `connect` takes.
+    """
+    name, mark, address = on.partition("://")
+    if name != "ray" or bool(mark) != bool(address):
+        raise InputError(f"--on is 'ray', 'ray://auto' or 'ray://HOST:PORT', not {on!r}")
+    return address
+
+
 def _join(address: str, cores: int | None) -> None:
     import ray
 
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if not address:
-        ray.init(num_cpus=cores, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+        ray.init(num_cpus=cores, include_dashboard=False, **quiet)
         return
     try:
         ray.init(address=address, **quiet)

@@ -27,14 +27,19 @@ _MARGIN = 0.002  # ten standard deviations of what the rounding to whole numbers
 Rows = NDArray[np.int64]
 
 
-class Pivots:
+def pivot_rows(rows: Rows, hashes: NDArray[np.uint64]) -> Rows:
     """Rows that others gather around: of those given, the ones whose vectors hash lowest."""
+    count = int(_PIVOTS * np.sqrt(len(rows)))
+    lowest = np.lexsort((rows, hashes))
+    distinct = lowest[np.concatenate(([True], np.diff(hashes[lowest]) > 0))]
+    return rows[distinct[:count]]
 
-    def __init__(self, vectors: Vectors, rows: Rows, hashes: NDArray[np.uint64]) -> None:
-        count = int(_PIVOTS * np.sqrt(len(rows)))
-        lowest = np.lexsort((rows, hashes))
-        distinct = lowest[np.concatenate(([True], np.diff(hashes[lowest]) > 0))]
-        self._whole = whole_numbers(vectors[rows[distinct[:count]]])
+
+class Pivots:
+    """Rows that others gather around, by their vectors."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        self._whole = whole_numbers(vectors)
 
     def cells(self, vectors: Vectors, rows: Rows) -> NDArray[np.int32]:
         """The nearest pivots of each row, the nearest first; of equals, the one before."""
@@ -63,7 +68,7 @@ def candidates(vectors: Vectors, rows: Rows, floor: float, exact: int) -> Iterat
     if len(rows) <= exact:
         yield from within(vectors, rows, floor)
         return
-    pivots = Pivots(vectors, rows, hashes_of(vectors, rows))
+    pivots = Pivots(vectors[pivot_rows(rows, hashes_of(vectors, rows))])
     for members in members_of(rows, pivots.cells(vectors, rows)).values():
         yield from within(vectors, members, floor)
 

@@ -25,6 +25,7 @@ from evolute.select.cells import (
     hashes_of,
     least_dot,
     members_of,
+    pivot_rows,
     whole_numbers,
 )
 from evolute.select.findings import Pairs
@@ -137,20 +138,14 @@ def pairs_among(
         some: the rows whose vectors are not zero, in order.
         hashes: `cells.hashes_of` these.
         floor: the least cosine that makes a pair.
-        find: compares the rows that it is given, but for the late ones of many equal; gives pairs that are `confirmed`,
-            in any order, some perhaps more than once, and perhaps `bounded` already.
+        find: compares the rows that it is given, all but the late ones of many equal; gives pairs that are `confirmed`,
+            in any order, some perhaps more than once, and perhaps `gathered` already.
     """
     copies = _copies(vectors, some, hashes)
     rows = np.setdiff1d(some, [row for group in copies for row in group[MOST:]], assume_unique=True)
-    found, size = [_NONE], 0
-    for part in find(rows):
-        found.append(part)
-        size += len(part[0])
-        if size > max(_COMPACTED, len(found[0][0])):
-            found, size = [bounded(found)], 0
-    pairs = bounded(found)
+    pairs = gathered(find(rows))
     if copies:
-        pairs = bounded([pairs, *_of_copies(vectors, copies, pairs)])
+        pairs = _bounded([pairs, *_of_copies(vectors, copies, pairs)])
     return Pairs(Reason.SEMANTIC_DUPLICATE, len(vectors), floor, *pairs)
 
 
@@ -171,7 +166,7 @@ def neighbours(queries: Vectors, corpus: Vectors, floor: float, *, exact: int = 
     rows = np.flatnonzero(corpus.any(axis=1))
     asked = np.flatnonzero(queries.any(axis=1))
     cells: dict[int, Rows] = {0: rows}
-    pivots = Pivots(corpus, rows, hashes_of(corpus, rows)) if len(rows) > exact else None
+    pivots = Pivots(corpus[pivot_rows(rows, hashes_of(corpus, rows))]) if len(rows) > exact else None
     if pivots is not None:
         cells = members_of(rows, pivots.cells(corpus, rows))
     targets = {name: (members, whole_numbers(corpus[members])) for name, members in cells.items()}
@@ -230,12 +225,22 @@ def confirmed(vectors: Vectors, pairs: tuple[Rows, Rows], floor: float) -> Found
     return pairs[0][good], pairs[1][good], score[good]
 
 
-def bounded(parts: Sequence[Found]) -> Found:
+def gathered(parts: Iterable[Found]) -> Found:
     """All pairs once, by (later, earlier), with at most `MOST` for each later row.
 
-    Parts that were bounded before give the same as all pairs at once would: what is among the nearest or the first of
+    Parts that were gathered from others give what these would have given: what is among the nearest or the first of
     all is so in its part.
     """
+    found, size = [_NONE], 0
+    for part in parts:
+        found.append(part)
+        size += len(part[0])
+        if size > max(_COMPACTED, len(found[0][0])):
+            found, size = [_bounded(found)], 0
+    return _bounded(found)
+
+
+def _bounded(parts: Sequence[Found]) -> Found:
     earlier, later, score = (np.concatenate(column) for column in zip(*parts, strict=True))
     _, once = np.unique(later << 32 | earlier, return_index=True)
     earlier, later, score = earlier[once], later[once], score[once]
