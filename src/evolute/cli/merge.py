@@ -12,7 +12,7 @@ from evolute.pipeline.merging import merge as merge_runs
 
 
 def merge(
-    *runs: Path,
+    *runs: str,
     out: Annotated[Path, Parameter(help="The new run's folder.")],
     json: Json = False,
 ) -> None:
@@ -21,10 +21,17 @@ def merge(
     Seeds come in the order of the runs; one of several runs counts once, and a call that several made is kept once.
     The runs are left as they are. A selection is not taken over: run `evolute select` on the new run.
 
+    Of a run on a cluster (`--on ray`), its sink alone is enough: a folder or URL in the place of the runs.
+
     Args:
-        runs: The runs' folders, two or more.
+        runs: The runs' folders, two or more; or one sink.
     """
-    merged = merge_runs(runs, out=out, say=say)
+    if len(runs) == 1:
+        from evolute.scale.merging import merge_sink
+
+        merged = merge_sink(runs[0], out=out, say=say)
+    else:
+        merged = merge_runs(runs, out=out, say=say)
     if json:
         write_json(merged)
         return

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
-import threading
-import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
-from evolute import errors
 from evolute.cores import usable_cores
 from evolute.errors import EvoluteError, InputError
 from evolute.evolve.budget import Budget
@@ -24,18 +19,17 @@ from evolute.ledger import Ledger
 from evolute.models.prices import unit_price
 from evolute.pipeline.evolving import Watch, notes_of
 from evolute.pipeline.ingest import Ingest, feed
-from evolute.pipeline.stopping import in_loop, stop_clock, stop_signals
+from evolute.pipeline.stopping import stop_clock, stop_signals
 from evolute.recipe import EVOLVING_ROLES, Recipe
 from evolute.scale.collecting import Collector
+from evolute.scale.flow import Thread, appoint, go_through
 from evolute.scale.shards import Shard, cut, size_for
-from evolute.scale.shares import Reply, Report, Shares, Standing
+from evolute.scale.shares import Standing
 from evolute.scale.sink import Sink, place_of
 from evolute.scale.starting import connect
-from evolute.scale.worker import RUN_FILE, Job, grow_shard
+from evolute.scale.worker import RUN_FILE, Job
 
 _LOOK_SECONDS = 0.5
-_CPUS = 0.25
-"""Of a core, what a worker claims: it mostly waits for the endpoint, and a lost node's workers must find room."""
 _MOST_LOCAL = 4
 
 
@@ -126,13 +120,15 @@ class OnRay:
         collector.hand_over()
         if taken := collector.collect():
             say(f"{taken:,} segments of the sink taken in: {ledger.reader.finished_count():,} seeds finished")
-        await asyncio.to_thread(stack.enter_context, connect(self.address))
-        workers = self.workers or _default_workers(self.address)
-        shards = cut(ledger.reader, sink, self.shard or size_for(ledger.reader.seed_count(), workers))
-        job = Job(recipe, craft, name, sink.url, self.local_disk, budget.limits, self.ship_calls, self.ship_seconds)
         meter = _Meter(ledger, progress)
         if watch is not None:
             stack.enter_context(watch(progress, lambda: None))
+        progress.note = "waiting for Ray"
+        await asyncio.to_thread(stack.enter_context, connect(self.address))
+        progress.note = progress.note.replace("waiting for Ray", "")
+        workers = self.workers or _default_workers(self.address)
+        shards = cut(ledger.reader, sink, self.shard or size_for(ledger.reader.seed_count(), workers))
+        job = Job(recipe, craft, name, sink.url, self.local_disk, budget.limits, self.ship_calls, self.ship_seconds)
         while not budget.why:
             todo = [(shard, left) for shard in shards if (left := shard.unfinished(ledger.reader))]
             if todo:
@@ -190,9 +186,9 @@ async def _pass(
 ) -> None:
     """Have all these shards grown once, and take in what comes of them."""
     meter.begin()
-    treasurer = _treasurer(job, meter.spent)
+    treasurer = appoint(job.limits, meter.spent)
     failures: list[EvoluteError] = []
-    work = _Thread(lambda: _go_through(job, todo, workers, treasurer, failures))
+    work = Thread(lambda: go_through(job, todo, workers, treasurer, failures))
 
     async def look() -> None:
         standing: Standing = await treasurer.standing.remote()
@@ -209,100 +205,6 @@ async def _pass(
     await asyncio.to_thread(collector.collect)
     if failures:
         raise failures[0]
-
-
-def _go_through(
-    job: Job,
-    todo: Sequence[tuple[Shard, list[int]]],
-    workers: int,
-    treasurer: Any,  # noqa: ANN401 - an actor's handle has no type
-    failures: list[EvoluteError],
-) -> None:
-    """Have Ray Data take the shards to the workers; one whose worker or node dies, it takes to another."""
-    from ray.data import ActorPoolStrategy, from_items
-
-    items = [{"shard": shard.name, "todo": orjson.dumps(left).decode()} for shard, left in todo]
-    outcomes = from_items(items, override_num_blocks=len(items)).map_batches(
-        _Worker,
-        batch_size=1,
-        num_cpus=_CPUS,
-        # A shard waits in the queue of all, not in that of a worker which may be slow.
-        compute=ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
-        fn_constructor_args=(job, treasurer),
-    )
-    for outcome in outcomes.iter_rows():
-        if outcome["error"]:
-            failures.append(_error(outcome["error"], outcome["message"]))
-
-
-class _Worker:
-    """The process that Ray Data keeps for one shard after the other."""
-
-    def __init__(self, job: Job, treasurer: Any) -> None:  # noqa: ANN401 - an actor's handle has no type
-        self._job, self._treasurer = job, treasurer
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
-        """Grow one shard."""
-        import ray
-
-        name, todo = str(batch["shard"][0]), set(orjson.loads(str(batch["todo"][0])))
-        attempt, node = uuid.uuid4().hex[:12], ray.get_runtime_context().get_node_id()
-        error = message = ""
-        try:
-            in_loop(lambda: grow_shard(self._job, Shard.parse(name), todo, attempt, node, self._ask), lambda: None)
-        except EvoluteError as failure:
-            error, message = type(failure).__name__, str(failure)
-        return {"shard": [name], "error": [error], "message": [message]}
-
-    async def _ask(self, report: Report) -> Reply:
-        reply: Reply = await self._treasurer.ask.remote(report)
-        return reply
-
-
-def _treasurer(job: Job, spent: dict[str, float]) -> Any:  # noqa: ANN401 - an actor's handle has no type
-    """The run's `Shares`, as an actor beside the driver: without the one there is no other."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(Shares).options(num_cpus=0, scheduling_strategy=here).remote(job.limits, spent)
-
-
-class _Thread:
-    """A function on a thread that nobody has to wait for."""
-
-    def __init__(self, function: Callable[[], None]) -> None:
-        self._ended = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._failure: BaseException | None = None
-        self._function = function
-        threading.Thread(target=self._work, name="evolute-ray", daemon=True).start()
-
-    async def ended(self, seconds: float) -> bool:
-        """Wait for the end, but no longer than so; whether it has come. Raises what the function raised."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ended.wait(), seconds)
-        if self._ended.is_set() and self._failure is not None:
-            raise self._failure
-        return self._ended.is_set()
-
-    def _work(self) -> None:
-        try:
-            self._function()
-        except BaseException as error:  # noqa: BLE001 - raised where the end is awaited
-            self._failure = error
-        with contextlib.suppress(RuntimeError):  # the loop may have ended in haste
-            self._loop.call_soon_threadsafe(self._ended.set)
-
-
-def _error(kind: str, message: str) -> EvoluteError:
-    """An error of a worker, as its own kind where that is made of a message alone."""
-    made = getattr(errors, kind, EvoluteError)
-    try:
-        error = made(message)
-    except TypeError:
-        error = EvoluteError(message)
-    return error if isinstance(error, EvoluteError) else EvoluteError(message)
 
 
 def _check(recipe: Recipe, pilot: int | None) -> None:

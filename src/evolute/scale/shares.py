@@ -18,6 +18,8 @@ from evolute.models.pacing import Share
 
 SILENT = 30.0
 """Seconds without a word after which a worker's share of the rates goes to the others."""
+DEATHS = 8
+"""Times that the worker of one shard may die in a session."""
 LEAST = 0.05
 """Of an equal part of a rate, so much is left to a worker that has no use for it at present."""
 
@@ -116,6 +118,7 @@ class Shares:
         self._former = dict.fromkeys(self._bounds, 0.0)  # what these have spent
         self._done: dict[str, Mapping[str, Any]] = {}
         self._shipped: list[str] = []
+        self._deaths: Counter[str] = Counter()
         self._last = ""
         self._why = ""
         self._clock = clock
@@ -164,14 +167,20 @@ class Shares:
 
     def _replace(self, shard: str) -> None:
         """Whoever worked on this shard before is dead: what it had in flight counts as spent, the rest comes back."""
-        for name, other in list(self._workers.items()):
+        for other in list(self._workers.values()):
             if other.report.shard == shard:
                 report = other.report
+                self._deaths[shard] += 1
+                if self._deaths[shard] >= DEATHS:
+                    self.stop(
+                        f"the worker of shard {shard} died {DEATHS} times (a machine short of memory?): see Ray's own "
+                        "logs; what was shipped is kept"
+                    )
                 flying = sum(model.in_flight for model in report.models)
                 mean = {bound: report.spent[bound] / max(1.0, report.counts.get("calls", 0)) for bound in self._bounds}
                 each = {**mean, "calls": 1.0}
                 spent = {b: min(other.granted.get(b, 0.0), report.spent[b] + flying * each[b]) for b in self._bounds}
-                self._end(self._workers[name], spent)
+                self._end(other, spent)
 
     def _end(self, worker: _Worker, spent: Amounts) -> None:
         report = worker.report

@@ -93,6 +93,8 @@ async def grow_shard(job: Job, shard: Shard, todo: set[int], attempt: str, node:
         folder = ledger.run
     if not why:
         shutil.rmtree(folder, ignore_errors=True)  # the sink has it all
+        with contextlib.suppress(OSError):  # there are others
+            folder.parent.rmdir()
     return why
 
 
