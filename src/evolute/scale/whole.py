@@ -170,4 +170,4 @@ def _joined(parts: Sequence[bytes], size: int, count: int) -> tuple[Hits, Marks]
 def _grades(parts: Sequence[bytes], kind: str, size: int) -> Iterator[GradeRow]:
     for number, part in enumerate(parts):
         for grade in pickle.loads(part)[1].get(kind, ()):
-            yield replace(grade, row=grade.row + number * size)
+            yield grade._replace(row=grade.row + number * size)
