@@ -165,15 +165,15 @@ class BatchHttp(Http):
         if status in (404, 405):
             return EndpointError(f"{self.spec.base_url}: {missing} ({status}: {refusal.message})")
         error = refusals.error(refusal, self.spec, Request("", (), b"", 0))
-        if isinstance(error, RequestRejected):  # of a batch, not of one of its requests
+        if isinstance(error, RequestRejected) or status == 409:  # of a batch, not of one of its requests
             return EndpointError(f"{self.spec.base_url} refuses the batch ({status}: {refusal.message})")
         return error
 
     def _pause(self, tries: int, error: CallFailed) -> float:
         jitter = self._random.uniform(0.5, 1.0)
         if error.retry_after is not None:
-            return error.retry_after + jitter * _BACKOFF
-        return jitter * min(_LONGEST_PAUSE, _BACKOFF * 2.0**tries)
+            return error.retry_after + jitter * min(_BACKOFF, error.retry_after)
+        return jitter * min(_LONGEST_PAUSE, _BACKOFF * 2.0 ** (tries - 1))
 
 
 def id_of(data: dict[str, Any]) -> str:
