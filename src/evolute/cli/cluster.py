@@ -11,6 +11,7 @@ from evolute.errors import InputError
 
 if TYPE_CHECKING:
     from evolute.pipeline.evolving import Runner
+    from evolute.pipeline.selecting import Looking
 
 _CLUSTER = Group("Cluster (docs/scale.md)", sort_key=5)
 
@@ -72,3 +73,11 @@ class Cluster:
         return OnRay(
             self.on, self.sink, self.local_disk, self.workers, self.shard, self.ship_calls, self.ship_seconds
         ).run
+
+    def looking(self) -> Looking | None:
+        """What measures the rows of a selection on the cluster, its scratch in the sink; None: this process does."""
+        if self.on is None:
+            return None
+        from evolute.scale.whole import looking_on
+
+        return looking_on(self.on, self.sink)

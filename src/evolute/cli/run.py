@@ -62,6 +62,7 @@ def run(
         watch=None if json else watch_on(sys.stderr),
         say=say,
         runner=cluster.runner() if cluster else None,
+        looking=cluster.looking() if cluster else None,
     )
     if json:
         write_json(ran)

@@ -13,8 +13,10 @@ from rich.text import Text
 from evolute.cli.evolve import MaxCalls, MaxCost, MaxMinutes, MaxTokens
 from evolute.cli.screen import Json, say, status_of, write_json
 from evolute.cli.screen import out as screen
+from evolute.errors import InputError
 from evolute.evolve.budget import Limits
 from evolute.pipeline.selected import Selected
+from evolute.pipeline.selecting import Looking
 from evolute.pipeline.selecting import select as select_rows
 from evolute.recipe import parse_assignment
 from evolute.text import printable
@@ -24,6 +26,19 @@ _RECIPE = Group("Recipe", sort_key=2)
 Recipe = Annotated[
     str | None,
     Parameter(group=_RECIPE, help="Take what to select from this recipe (its select, export and roles.grader)."),
+]
+_CLUSTER = Group("Cluster (docs/scale.md)", sort_key=5)
+
+On = Annotated[
+    str | None,
+    Parameter(group=_CLUSTER, help="Measure on Ray: ray starts one here; ray://HOST:PORT joins a cluster."),
+]
+Scratch = Annotated[
+    str | None,
+    Parameter(
+        group=_CLUSTER,
+        help="A folder or URL (s3://, gs://) that all nodes see, for the rows while they are measured. Default: RUN.",
+    ),
 ]
 Set = Annotated[
     list[str] | None,
@@ -51,6 +66,8 @@ def select(
     max_calls: MaxCalls = None,
     max_tokens: MaxTokens = None,
     max_minutes: MaxMinutes = None,
+    on: On = None,
+    scratch: Scratch = None,
     json: Json = False,
 ) -> None:
     """Decide which rows of a run make its dataset: duplicates, overlaps with benchmarks, faulty responses, mixture.
@@ -67,13 +84,24 @@ def select(
     if by is not None:
         settings = {"select.mixture.by": by, "select.mixture.quotas": {}} | settings  # quotas of other groups
     limits = Limits(max_cost, max_calls, max_tokens, max_minutes)
-    selected = select_rows(run, recipe=recipe, settings=settings, limits=limits, say=say)
+    looking = _looking(on, scratch)
+    selected = select_rows(run, recipe=recipe, settings=settings, limits=limits, looking=looking, say=say)
     if json:
         write_json(selected)
     else:
         show_selected(selected)
     if selected.stopped:
         sys.exit(status_of(selected.stopped))
+
+
+def _looking(on: str | None, scratch: str | None) -> Looking | None:
+    if on is None:
+        if scratch is not None:
+            raise InputError("--scratch is for a cluster: give --on ray, too")
+        return None
+    from evolute.scale.whole import looking_on
+
+    return looking_on(on, scratch)
 
 
 def show_selected(selected: Selected, *, last: bool = True) -> None:

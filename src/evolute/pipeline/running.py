@@ -18,7 +18,7 @@ from evolute.pipeline.publishing import DATASET_FOLDER, publish_folder
 from evolute.pipeline.reading import status
 from evolute.pipeline.reporting import report
 from evolute.pipeline.selected import Selected
-from evolute.pipeline.selecting import select
+from evolute.pipeline.selecting import Looking, select
 from evolute.pipeline.steps import check_tools
 from evolute.pipeline.summary import Summary, run_recipe
 from evolute.recipe import EVOLVING_ROLES, Recipe
@@ -49,6 +49,7 @@ def run(
     watch: Watch | None = None,
     say: Callable[[str], None] = lambda remark: None,
     runner: Runner | None = None,
+    looking: Looking | None = None,
 ) -> Ran:
     """Evolve, select, report and export, as a recipe says; called again, go on at the stage where it stopped.
 
@@ -63,6 +64,7 @@ def run(
         watch: shows the progress of the evolution.
         say: told what is being done.
         runner: what grows the lineages; default: this process.
+        looking: where the selection measures rows; default: here.
 
     Returns:
         What each stage came to.
@@ -89,7 +91,7 @@ def run(
         why = summary.stopped or f"{summary.pending:,} seeds could not be finished (--leave-over goes on without them)"
         return Ran(folder, summary, stopped=why)
     say("2 of 4, select")
-    selected = select(folder, recipe=chosen, limits=limits, say=say)
+    selected = select(folder, recipe=chosen, limits=limits, looking=looking, say=say)
     if selected.stopped:
         return Ran(folder, status(folder), selected, stopped=selected.stopped)
     say("3 of 4, report")
