@@ -7,7 +7,7 @@ nowhere else.
 
 from evolute.recipe.evolving import Evolve, Rules
 from evolute.recipe.files import assign, load, parse_assignment, recipe_text, resolve, shipped
-from evolute.recipe.models import RUNTIME_FIELDS, ModelSpec, Price, Roles, RoleSpec
+from evolute.recipe.models import RUNTIME_FIELDS, BatchSpec, ModelSpec, Price, Roles, RoleSpec
 from evolute.recipe.selecting import Export, Select, Source
 from evolute.recipe.verifying import Verify
 from evolute.recipe.whole import EVOLVING_ROLES, Recipe
@@ -15,6 +15,8 @@ from evolute.recipe.whole import EVOLVING_ROLES, Recipe
 __all__ = [
     "EVOLVING_ROLES",
     "RUNTIME_FIELDS",
+    "BatchSpec",
+    "BatchSpec",
     "Evolve",
     "Export",
     "ModelSpec",

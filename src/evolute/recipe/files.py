@@ -92,17 +92,20 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def assign(fields: dict[str, Any], path: Sequence[str], value: Any) -> None:  # noqa: ANN401 - YAML's own type
-    """Set the field at a path, making the mappings on the way.
+    """Set the field at a path, making the mappings on the way. A group that is switched on (`true`) stays as it is.
 
     Raises:
         RecipeError: the path leads through a field that holds no fields.
     """
     for name in path[:-1]:
-        inner = fields.setdefault(name, {})
+        if fields.get(name) in (None, True):
+            fields[name] = {}
+        inner = fields[name]
         if not isinstance(inner, dict):
             raise RecipeError(f"{'.'.join(path)}: {name!r} is not a group of fields")
         fields = inner
-    fields[path[-1]] = value
+    if value is not True or not isinstance(fields.get(path[-1]), dict):
+        fields[path[-1]] = value
 
 
 def resolve(fields: Mapping[str, Any], source: str = "recipe", given: Collection[str] = ()) -> Recipe:

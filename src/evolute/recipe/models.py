@@ -15,7 +15,7 @@ from evolute.records import tagged_hash
 # Fields of a model that change how fast or how dearly an answer comes, never which answer: left out of every id.
 RUNTIME_FIELDS = frozenset({
     "base_url", "replicas", "api_key_env", "headers", "concurrency", "requests_per_minute", "tokens_per_minute",
-    "connect_timeout", "read_timeout", "total_timeout", "retries", "constrain", "price", "latency",
+    "connect_timeout", "read_timeout", "total_timeout", "retries", "constrain", "price", "latency", "batch",
 })  # fmt: skip
 
 _SECRET_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "cookie"})
@@ -36,6 +36,31 @@ class Price(Part):
     """US dollars per million tokens of completions, reasoning among them."""
     cached: float | None = Field(default=None, ge=0)
     """US dollars per million tokens of prompts that the endpoint had in its cache; null: as `input`."""
+
+
+class BatchSpec(Part):
+    """How calls wait for a provider's batch API instead of being made one by one; `true` stands for all defaults."""
+
+    provider: Literal["auto", "openai", "anthropic", "files"] = "auto"
+    """Who takes the batches: OpenAI's Batch API or one like it, Anthropic's Message Batches, or `files` that you answer
+    by hand with `vllm run-batch`. `auto`: `anthropic` for that api, `openai` for an endpoint, `files` without one."""
+    size: int = Field(default=10_000, ge=1)
+    """The most requests of a batch; the provider's limit is kept as well."""
+    bytes: int | None = Field(default=None, ge=1)
+    """The most bytes of a batch; null: the provider's limit."""
+    seconds: float = Field(default=30.0, ge=0)
+    """A batch that is not full is submitted once its first request is this old."""
+    lineages: int = Field(default=20_000, ge=2)
+    """About so many lineages may wait at once: this bounds memory."""
+    hours: float = Field(default=26.0, gt=0)
+    """A batch that has not ended after so many hours is cancelled, and what it left unanswered is asked again."""
+    discount: float | None = Field(default=None, ge=0, le=1)
+    """The share of the normal price that a call in a batch costs; null: 0.5 at a provider, 1 for `files`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _switched_on(cls, given: object) -> object:
+        return {} if given is True else given
 
 
 class ModelSpec(Part):
@@ -82,6 +107,9 @@ class ModelSpec(Part):
     """Overrides the price table. Without either, costs are shown as unknown."""
     latency: float = Field(default=0.0, ge=0)
     """Seconds that a scripted model takes to answer."""
+    batch: BatchSpec | None = None
+    """Have calls answered in a provider's batches, at half the price and within a day (docs/batches.md); null: one by
+    one, at once."""
 
     @field_validator("headers")
     @classmethod
