@@ -64,15 +64,16 @@ def lineage_uses(reader: Reader, prices: Mapping[str, Price | None]) -> list[Lin
             JOIN lineages l ON l.seed = d.seed AND l.why IS NULL GROUP BY d.seed"""
         )
     )
-    for seed, model, calls, prompt, completion, cached, seconds in chain.from_iterable(
+    for seed, model, share, calls, prompt, completion, cached, seconds in chain.from_iterable(
         reader.select(
-            f"""SELECT d.seed, m.name, count(*), sum(c.prompt_tokens), sum(c.completion_tokens), sum(c.cached_tokens),
-            sum(c.latency) FROM candidates d JOIN lineages l ON l.seed = d.seed AND l.why IS NULL {joined}
-            LEFT JOIN models m ON m.id = c.model GROUP BY 1, 2"""
+            f"""SELECT d.seed, m.name, m.share, count(*), sum(c.prompt_tokens), sum(c.completion_tokens),
+            sum(c.cached_tokens), sum(c.latency)
+            FROM candidates d JOIN lineages l ON l.seed = d.seed AND l.why IS NULL {joined}
+            LEFT JOIN models m ON m.id = c.model GROUP BY 1, 2, 3"""
         )
         for joined in CALLS_OF_CANDIDATES
     ):
-        dollars = cost(Usage(prompt, completion, cached=cached), prices.get(model))
+        dollars = cost(Usage(prompt, completion, cached=cached), prices.get(model), share or 1.0)
         uses.setdefault(seed, []).append((calls, prompt + completion, seconds, dollars))
     return [
         LineageUse(

@@ -67,7 +67,7 @@ _LINEAGES = (
     "INSERT OR IGNORE INTO vectors SELECT key, vector FROM one.vectors",
 )
 _MODELS = (
-    "INSERT OR IGNORE INTO models (identity, name) SELECT identity, name FROM one.models ORDER BY id",
+    "INSERT OR IGNORE INTO models (identity, name, share) SELECT identity, name, share FROM one.models ORDER BY id",
     "DELETE FROM model_of",
     "INSERT INTO model_of SELECT o.id, n.id FROM one.models o JOIN main.models n ON n.identity = o.identity",
     # The trigger on calls adds to the totals that are there.

@@ -167,12 +167,13 @@ class Reader:
         return None
 
     def totals(self) -> list[Totals]:
-        """Calls, tokens and time by role and model."""
+        """Calls, tokens and time by role, model and share of the price."""
         return [
             Totals(*row)
             for row in self.select(
                 """SELECT t.role, m.name, calls, prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens,
-                seconds, attempts FROM totals t JOIN models m ON m.id = t.model WHERE calls > 0 ORDER BY t.role"""
+                seconds, attempts, m.share FROM totals t JOIN models m ON m.id = t.model WHERE calls > 0
+                ORDER BY t.role"""
             )
         ]
 
@@ -203,14 +204,18 @@ class Reader:
         )
 
     def operation_usage(self) -> list[tuple[Any, ...]]:
-        """Per operation and model: (operation, model, prompt, completion and cached tokens, seconds of latency)."""
+        """Per operation, model and share of the price.
+
+        Returns:
+            (operation, model, prompt, completion and cached tokens, seconds of latency, share).
+        """
         return [
             row
             for calls in CALLS_OF_CANDIDATES
             for row in self.select(
                 f"""SELECT d.operation, m.name, sum(c.prompt_tokens), sum(c.completion_tokens), sum(c.cached_tokens),
-                sum(c.latency) FROM candidates d {calls}
-                LEFT JOIN models m ON m.id = c.model GROUP BY 1, 2 ORDER BY 1, 2"""
+                sum(c.latency), m.share FROM candidates d {calls}
+                LEFT JOIN models m ON m.id = c.model GROUP BY 1, 2, 7 ORDER BY 1, 2, 7"""
             )
         ]
 

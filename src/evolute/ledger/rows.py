@@ -12,7 +12,10 @@ from evolute.records import Completion, Row, Seed
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What one model has done in one role, over all sessions of the run. `seconds` adds up the calls' latencies."""
+    """What one model has done in one role, over all sessions of the run. `seconds` adds up the calls' latencies.
+
+    `share` is that of the normal price: calls that came in batches are totalled apart from those made at once.
+    """
 
     role: str
     model: str
@@ -23,6 +26,7 @@ class Totals:
     cached_tokens: int
     seconds: float
     attempts: int
+    share: float = 1.0
 
 
 class CandidateRow(NamedTuple):

@@ -110,6 +110,25 @@ def m004_logprobs(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE calls ADD COLUMN logprobs TEXT")
 
 
+@migration
+def m005_batches(db: sqlite3.Connection) -> None:
+    """Batches at a provider, the requests in those that are open, and the share of the price that their calls cost."""
+    for statement in (
+        # Calls in batches name a row of their own, so that their totals stand apart from those of calls made at once.
+        "ALTER TABLE models ADD COLUMN share REAL NOT NULL DEFAULT 1",
+        # `asker` hashes the model as the recipe has it, and `place` is the provider: who fetches the batch.
+        """CREATE TABLE batches (
+            id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, asker BLOB NOT NULL, place TEXT NOT NULL,
+            state TEXT NOT NULL, provider_id TEXT, requests INTEGER NOT NULL, answered INTEGER NOT NULL DEFAULT 0,
+            created REAL NOT NULL, submitted REAL, ended REAL, detail TEXT)""",
+        """CREATE TABLE batch_requests (
+            key BLOB, batch INTEGER REFERENCES batches, role TEXT NOT NULL, model INTEGER NOT NULL REFERENCES models,
+            PRIMARY KEY (batch, key)) WITHOUT ROWID""",
+        "CREATE INDEX batch_requests_by_key ON batch_requests (key)",
+    ):
+        db.execute(statement)
+
+
 def migrate(db: sqlite3.Connection) -> None:
     """Bring a ledger to this version, in one transaction.
 

@@ -111,11 +111,11 @@ class Ledger:
             lambda db: db.execute("INSERT OR IGNORE INTO templates VALUES (?, ?, ?)", (digest, name, text))
         )
 
-    def add_model(self, role: str, identity: bytes, name: str) -> None:
-        """Introduce a model in a role; its calls name it by `identity`."""
+    def add_model(self, role: str, identity: bytes, name: str, share: float = 1.0) -> None:
+        """Introduce a model in a role; its calls name it by `identity`, and cost that share of its normal price."""
 
         def job(db: sqlite3.Connection) -> int:
-            db.execute("INSERT OR IGNORE INTO models (identity, name) VALUES (?, ?)", (identity, name))
+            db.execute("INSERT OR IGNORE INTO models (identity, name, share) VALUES (?, ?, ?)", (identity, name, share))
             (model,) = db.execute("SELECT id FROM models WHERE identity = ?", (identity,)).fetchone()
             db.execute("INSERT OR IGNORE INTO totals (role, model) VALUES (?, ?)", (role, model))
             return int(model)

@@ -27,12 +27,33 @@ def unit_price(spec: ModelSpec) -> Price | None:
     return _listed_price(spec.model, spec.base_url)
 
 
-def cost(usage: Usage, price: Price | None) -> float | None:
-    """US dollars for these tokens; None where the price is unknown."""
+def cost(usage: Usage, price: Price | None, share: float = 1.0) -> float | None:
+    """US dollars for these tokens at a share of the price; None where the price is unknown."""
     if price is None:
         return None
     cached = price.input if price.cached is None else price.cached
-    return ((usage.prompt - usage.cached) * price.input + usage.cached * cached + usage.completion * price.output) / 1e6
+    whole = (usage.prompt - usage.cached) * price.input + usage.cached * cached + usage.completion * price.output
+    return share * whole / 1e6
+
+
+def batch_share(spec: ModelSpec, provider: str) -> float:
+    """The share of the normal price that a call in a batch costs.
+
+    Half, at OpenAI (https://platform.openai.com/docs/guides/batch) and at Anthropic
+    (https://docs.anthropic.com/en/docs/build-with-claude/batch-processing), unless the recipe says otherwise; what is
+    answered by hand costs what it costs.
+    """
+    if spec.batch is not None and spec.batch.discount is not None:
+        return spec.batch.discount
+    return 1.0 if provider == "files" else 0.5
+
+
+def discounted(price: Price | None, share: float) -> Price | None:
+    """A price at a share of it."""
+    if price is None:
+        return None
+    cached = None if price.cached is None else share * price.cached
+    return Price(input=share * price.input, output=share * price.output, cached=cached)
 
 
 def _listed_price(model: str, base_url: str) -> Price | None:

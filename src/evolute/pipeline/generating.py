@@ -167,7 +167,11 @@ def standing(reader: Reader, specs: Mapping[str, ModelSpec], wanted: int) -> Pro
     totals = reader.totals()
     prices = {role: unit_price(spec) for role, spec in specs.items()}
     spent = [
-        cost(Usage(part.prompt_tokens, part.completion_tokens, cached=part.cached_tokens), prices.get(part.role))
+        cost(
+            Usage(part.prompt_tokens, part.completion_tokens, cached=part.cached_tokens),
+            prices.get(part.role),
+            part.share,
+        )
         for part in totals
     ]
     return Progress(

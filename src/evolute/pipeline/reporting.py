@@ -84,7 +84,7 @@ def facts_of(summary: Summary, recipe: Recipe, reader: Reader) -> Facts:
         kept=summary.kept,
         dropped=summary.dropped,
         seeds_dropped=summary.seeds_dropped,
-        roles=[_role(part, cost(_usage(part), prices[part.model])) for part in summary.roles],
+        roles=[_role(part, cost(_usage(part), prices[part.model], part.share)) for part in summary.roles],
         operations=[
             OperationUse(use.operation, use.kept, use.dropped, use.tokens, use.seconds, use.cost)
             for use in summary.operations

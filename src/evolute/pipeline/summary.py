@@ -133,12 +133,14 @@ def prices_of(recipe: Recipe, models: Iterable[str]) -> dict[str, Price | None]:
     return {name: known.get(name) for name in models}
 
 
+def part_usage(part: Totals) -> Usage:
+    """The tokens that are priced."""
+    return Usage(part.prompt_tokens, part.completion_tokens, cached=part.cached_tokens)
+
+
 def total_cost(totals: Sequence[Totals], prices: Mapping[str, Price | None]) -> float | None:
     """US dollars for all calls; None where any of their models has no known price."""
-    costs = [
-        cost(Usage(part.prompt_tokens, part.completion_tokens, cached=part.cached_tokens), prices[part.model])
-        for part in totals
-    ]
+    costs = [cost(part_usage(part), prices[part.model], part.share) for part in totals]
     return _sum(costs)
 
 
@@ -199,10 +201,11 @@ def _operations(
     tokens: Counter[str] = Counter()
     costs: dict[str, list[float | None]] = {}
     seconds: Counter[str] = Counter()
-    for operation, model, prompt, completion, cached, latency in usage:
+    for operation, model, prompt, completion, cached, latency, share in usage:
         tokens[operation] += prompt + completion
         seconds[operation] += latency
-        costs.setdefault(operation, []).append(cost(Usage(prompt, completion, cached=cached), prices.get(model)))
+        spent = cost(Usage(prompt, completion, cached=cached), prices.get(model), share or 1.0)
+        costs.setdefault(operation, []).append(spent)
     counts: dict[str, list[int]] = {}
     for (_, operation, reason), count in tally.items():
         counts.setdefault(operation, [0, 0])[1 if reason else 0] += count
@@ -216,34 +219,39 @@ def _others(
     reader: Reader, usage: Sequence[tuple[Any, ...]], totals: Sequence[Totals], prices: Mapping[str, Price | None]
 ) -> list[OperationUse]:
     """What the totals hold beside the operations' calls."""
-    uses: dict[str, Counter[tuple[str, str]]] = {_GRADER: Counter(), _FURTHER: Counter(), _REST: Counter()}
+    uses: dict[str, Counter[tuple[Sold, str]]] = {_GRADER: Counter(), _FURTHER: Counter(), _REST: Counter()}
     for part in totals:
         kind = uses[_GRADER if part.role == "grader" else _REST]
-        _add(kind, part.model, part.prompt_tokens, part.completion_tokens, part.cached_tokens)
-    for model, *counts in reader.select(
-        """SELECT m.name, sum(c.prompt_tokens), sum(c.completion_tokens), sum(c.cached_tokens)
+        _add(kind, (part.model, part.share), part.prompt_tokens, part.completion_tokens, part.cached_tokens)
+    for model, share, *counts in reader.select(
+        """SELECT m.name, m.share, sum(c.prompt_tokens), sum(c.completion_tokens), sum(c.cached_tokens)
         FROM samples s JOIN calls c ON c.key = s.call LEFT JOIN models m ON m.id = c.model
-        WHERE s.sample > 0 GROUP BY 1"""
+        WHERE s.sample > 0 GROUP BY 1, 2"""
     ):
-        _add(uses[_FURTHER], model, *counts)
-        _add(uses[_REST], model, *(-count for count in counts))
-    for _, model, prompt, completion, cached, _ in usage:
-        _add(uses[_REST], model, -prompt, -completion, -cached)
+        _add(uses[_FURTHER], (model, share), *counts)
+        _add(uses[_REST], (model, share), *(-count for count in counts))
+    for _, model, prompt, completion, cached, _, share in usage:
+        _add(uses[_REST], (model, share), -prompt, -completion, -cached)
     found = [_other(name, used, prices) for name, used in uses.items()]
     return [use for use in found if use.tokens > 0]  # less than none: the run went on between two looks
 
 
-def _add(used: Counter[tuple[str, str]], model: str, *counts: int) -> None:
+Sold = tuple[str, float | None]
+"""A model, and the share of its price."""
+
+
+def _add(used: Counter[tuple[Sold, str]], sold: Sold, *counts: int) -> None:
     for name, count in zip(("prompt", "completion", "cached"), counts, strict=True):
-        used[model, name] += count
+        used[sold, name] += count
 
 
-def _other(name: str, used: Counter[tuple[str, str]], prices: Mapping[str, Price | None]) -> OperationUse:
+def _other(name: str, used: Counter[tuple[Sold, str]], prices: Mapping[str, Price | None]) -> OperationUse:
     costs, tokens = [], 0
-    for model in {model for model, _ in used}:
-        usage = Usage(used[model, "prompt"], used[model, "completion"], cached=used[model, "cached"])
+    for sold in {sold for sold, _ in used}:
+        usage = Usage(used[sold, "prompt"], used[sold, "completion"], cached=used[sold, "cached"])
         if usage != Usage():
-            costs.append(cost(usage, prices.get(model)))
+            model, share = sold
+            costs.append(cost(usage, prices.get(model), share or 1.0))
         tokens += usage.prompt + usage.completion
     return OperationUse(name, 0, 0, tokens, _sum(costs))
 
