@@ -24,6 +24,8 @@ from evolute.recipe import ModelSpec
 from evolute.records import Failure, Message, Request
 
 SPEC = ModelSpec(base_url="http://localhost:1/v1", model="m")
+ANTHROPIC = SPEC.model_copy(update={"api": "anthropic"})
+READERS = (Lines(SPEC).openai, AnthropicBatches(BatchHttp(ANTHROPIC), ANTHROPIC, None)._result)
 KEY = "ab" * 16
 
 
@@ -64,8 +66,7 @@ shapes = st.fixed_dictionaries(
 
 @given(st.binary(max_size=40) | shapes.map(orjson.dumps) | shapes.map(lambda d: orjson.dumps(d)[:-3]))
 def test_any_line_is_an_answer_an_error_or_nothing(raw):
-    anthropic = AnthropicBatches(BatchHttp(SPEC), SPEC.model_copy(update={"api": "anthropic"}), None)
-    for read in (Lines(SPEC).openai, anthropic._result):
+    for read in READERS:
         result = read(raw)
         assert result is None or (result.completion is None) != (result.error is None)
         assert result is None or read_name(result.key) is not None

@@ -83,6 +83,7 @@ class Batches:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         kept = sorted(folder.glob("*.batch")) if folder else []
         self.made = [Batch(**orjson.loads(path.read_bytes())) for path in kept]
+        self._tallies: dict[str, Counter[Outcome]] = {}
         self._lost = self._cut = 0
         for batch in self.made:
             self._count(batch)
@@ -259,11 +260,12 @@ class Batches:
 
     def _body(self, batch: Batch) -> dict[str, Any]:
         over = self._is_over(batch)
-        counts = self._tally(batch) if over and not batch.errors else Counter[Outcome]()
-        return batch_body(batch, over, counts)
+        if over and batch.id not in self._tallies:
+            self._tallies[batch.id] = self._tally(batch)
+        return batch_body(batch, over, self._tallies[batch.id] if over else Counter())
 
     def _tally(self, batch: Batch) -> Counter[Outcome]:
-        if not self._is_mixed:
+        if batch.errors or not self._is_mixed:
             reached = self._reached(batch)
             return Counter({"succeeded": reached, "canceled": batch.total - reached})
         return Counter(self._outcome(batch, n, name) for n, (name, _) in enumerate(self._requests(batch)))

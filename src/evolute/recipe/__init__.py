@@ -16,7 +16,6 @@ __all__ = [
     "EVOLVING_ROLES",
     "RUNTIME_FIELDS",
     "BatchSpec",
-    "BatchSpec",
     "Evolve",
     "Export",
     "ModelSpec",

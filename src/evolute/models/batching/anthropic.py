@@ -6,7 +6,8 @@ https://docs.anthropic.com/en/api/creating-message-batches.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
+from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -102,7 +103,7 @@ class AnthropicBatches:
         """
         batch = await self._batch(id)
         if batch.get("results_url") and not batch.get("archived_at"):
-            async for line in self._http.lines(f"{_PATH}/{id}/results", missing=f"the results of {id} are not there"):
+            async for line in self._lines_of(id):
                 if (result := self._result(line)) is not None:
                     yield result
 
@@ -135,9 +136,13 @@ class AnthropicBatches:
         if not (await self._batch(id)).get("results_url"):
             return True
         ours = _names(self._folder / f"{name}.jsonl")
-        async for result in self._http.lines(f"{_PATH}/{id}/results", missing=f"the results of {id} are not there"):
-            return parsed(result).get("custom_id") in ours
+        async with aclosing(self._lines_of(id)) as lines:
+            async for line in lines:
+                return parsed(line).get("custom_id") in ours
         return False
+
+    def _lines_of(self, id: str) -> AsyncGenerator[bytes, None]:
+        return self._http.lines(f"{_PATH}/{id}/results", missing=f"the results of {id} are not there")
 
     def _result(self, line: bytes) -> BatchResult | None:
         data = parsed(line)

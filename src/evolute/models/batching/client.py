@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ class BatchHttp(Http):
         """The beginning of a request whose body is JSON."""
         return client.post(self._base + path).header("Content-Type", "application/json")
 
-    async def lines(self, path: str, *, missing: str) -> AsyncIterator[bytes]:
+    async def lines(self, path: str, *, missing: str) -> AsyncGenerator[bytes, None]:
         """The lines of the file at `path`; nothing is kept of it.
 
         Where the connection fails half-way, the file is asked for again, and goes on where it stopped.
@@ -98,11 +99,12 @@ class BatchHttp(Http):
         while True:
             number = 0
             try:
-                async for line in _split(self._pieces(path, missing)):
-                    number += 1
-                    if number > seen:
-                        seen, tries = number, 0
-                        yield line
+                async with aclosing(_split(self._pieces(path, missing))) as lines:
+                    async for line in lines:
+                        number += 1
+                        if number > seen:
+                            seen, tries = number, 0
+                            yield line
                 return
             except CallFailed as error:
                 tries += 1
@@ -127,7 +129,7 @@ class BatchHttp(Http):
             failed = self._refused(status, headers, raw, missing)
         raise failed  # out here, without the library's error as its context: that one may hold the request's headers
 
-    async def _pieces(self, path: str, missing: str) -> AsyncIterator[bytes]:
+    async def _pieces(self, path: str, missing: str) -> AsyncGenerator[bytes, None]:
         client = self._client or self._open()
         request = client.get(self._base + path).timeout(timedelta(seconds=_LONGEST_DOWNLOAD)).build_streamed()
         failed: EvoluteError | None = None
@@ -205,11 +207,12 @@ def pieces_of(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-async def _split(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _split(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
     rest = b""
-    async for piece in pieces:
-        *whole, rest = (rest + piece).split(b"\n")
-        for line in whole:
-            yield line
+    async with aclosing(pieces):
+        async for piece in pieces:
+            *whole, rest = (rest + piece).split(b"\n")
+            for line in whole:
+                yield line
     if rest:
         yield rest
