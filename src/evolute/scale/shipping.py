@@ -52,12 +52,6 @@ class Shipper:
     def __exit__(self, *exc: object) -> None:
         self._reader.close()
 
-    def leftovers(self, ledger: Ledger) -> list[str]:
-        """Ship the calls that a killed attempt has left on this disk."""
-        names = self._ship_calls(ledger)
-        self.calls = 0
-        return names
-
     def begin(self, ledger: Ledger) -> None:
         """All that the ledger holds now is in the sink: what comes from here on is new."""
         (self._last,) = next(self._reader.select("SELECT coalesce(max(id), 0) FROM calls"))

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evolute.errors import EvoluteError, InputError, RunBusy
+from evolute.errors import EvoluteError, InputError, LedgerDamaged, RunBusy
 from evolute.evolve.budget import Limits
 from evolute.evolve.session import Craft, Session
-from evolute.ledger import Ledger
+from evolute.ledger import LEDGER, Ledger
 from evolute.pipeline.evolving import notes_of, standing
 from evolute.pipeline.ingest import Ingest, feed
 from evolute.recipe import Recipe
@@ -81,20 +81,20 @@ async def grow_shard(job: Job, shard: Shard, todo: set[int], attempt: str, node:
             "(s3://..., gs://...)"
         )
     fingerprint = job.craft.fingerprint(job.recipe)
-    with _ledger(job, shard, attempt, node) as ledger:
+    folder = Path(job.local_disk.replace("{node}", node) or Path(tempfile.gettempdir()) / "evolute") / job.run
+    rescued = _rescue(folder / shard.name, sink, shard, attempt, fingerprint)
+    with _ledger(folder, shard, attempt) as ledger:
         ledger.begin(fingerprint, notes_of(job.recipe, job.craft))
         seeds = decode(SEEDS, sink.get(shard.file), shard.file)
         ledger.transact(lambda db: put_seeds(db, seeds, only=todo))
         with Shipper(ledger.run, sink, shard.name, attempt, fingerprint) as shipper:
-            left_here = shipper.leftovers(ledger)
             take_up(ledger, sink, shard.name, fingerprint, todo)
             shipper.begin(ledger)
-            why = await _grow(job, ledger, shipper, shard, todo, attempt, ask, left_here)
-        folder = ledger.run
+            why = await _grow(job, ledger, shipper, shard, todo, attempt, ask, rescued)
     if not why:
-        shutil.rmtree(folder, ignore_errors=True)  # the sink has it all
+        shutil.rmtree(ledger.run, ignore_errors=True)  # the sink has it all
         with contextlib.suppress(OSError):  # there are others
-            folder.parent.rmdir()
+            folder.rmdir()
     return why
 
 
@@ -163,13 +163,28 @@ async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             await task
 
 
-@contextlib.contextmanager
-def _ledger(job: Job, shard: Shard, attempt: str, node: str) -> Iterator[Ledger]:
-    """The shard's ledger on the local disk; one of its own where an attempt that counts as dead still holds it."""
-    base = Path(job.local_disk.replace("{node}", node) or Path(tempfile.gettempdir()) / "evolute") / job.run
+def _rescue(folder: Path, sink: Sink, shard: Shard, attempt: str, fingerprint: bytes) -> list[str]:
+    """Ship the calls that an attempt which was killed has left on this disk, and remove it; the files' names."""
+    if not (folder / LEDGER).is_file():
+        return []
+    names: list[str] = []
     try:
-        ledger = Ledger(base / shard.name)
+        with Ledger(folder) as ledger, Shipper(folder, sink, shard.name, f"{attempt}-0", fingerprint) as shipper:
+            names = shipper.ship(ledger, lineages=False, last=False)
     except RunBusy:
-        ledger = Ledger(base / f"{shard.name}-{attempt}")
+        return []  # it counts as dead, and is not
+    except LedgerDamaged:
+        pass  # what was shipped is in the sink
+    shutil.rmtree(folder, ignore_errors=True)
+    return names
+
+
+@contextlib.contextmanager
+def _ledger(folder: Path, shard: Shard, attempt: str) -> Iterator[Ledger]:
+    """The shard's ledger on the local disk; one of its own where an attempt that counts as dead still holds it."""
+    try:
+        ledger = Ledger(folder / shard.name)
+    except RunBusy:
+        ledger = Ledger(folder / f"{shard.name}-{attempt}")
     with ledger:
         yield ledger
