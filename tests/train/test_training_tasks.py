@@ -41,11 +41,12 @@ def preferences(tmp_path):
     return path
 
 
-def test_preferences_become_a_model(base, preferences, tmp_path):
+def test_preferences_become_a_model(base, preferences, tmp_path, capsys):
     said = []
     settings = SETTINGS | {"max_length": 96, "validation": 0.25, "method": "lora", "learning_rate": 3e-2}
     done = train(preferences, out=tmp_path / "out", base=str(base), settings=settings, task="prefer", say=said.append)
     assert (done.steps, done.examples, done.held_out) == (6, 6, 2)
+    assert capsys.readouterr().out == ""
     lines = [orjson.loads(line) for line in (done.folder / "metrics.jsonl").read_bytes().splitlines()]
     margins = [line["rewards/margins"] for line in lines if "rewards/margins" in line]
     assert margins[-1] > margins[0] + 0.05
@@ -55,6 +56,12 @@ def test_preferences_become_a_model(base, preferences, tmp_path):
     assert any("the preferred answer is the longer one in 0 of 8 pairs" in line for line in said)
     again = train(preferences, out=tmp_path / "out", base=str(base), settings=settings, task="prefer")
     assert again.again
+
+
+def test_targets_that_no_layer_has_are_named(base, preferences, tmp_path):
+    settings = SETTINGS | {"max_length": 96, "method": "lora", "lora.targets": "nope"}
+    with pytest.raises(InputError, match=r"lora\.targets: 'nope'"):
+        train(preferences, out=tmp_path / "out", base=str(base), settings=settings, task="prefer")
 
 
 def test_what_is_no_preference_names_its_line(preferences, tmp_path):

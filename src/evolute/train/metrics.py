@@ -13,6 +13,7 @@ import torch
 from transformers import TrainerCallback
 
 from evolute.errors import EvoluteError, InputError
+from evolute.files import replacing
 from evolute.train.resume import finish_checkpoint, thin_out
 
 METRICS = "metrics.jsonl"
@@ -45,19 +46,20 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         """Forget the lines that a killed process wrote after the checkpoint that is gone on from."""
         if state.is_world_process_zero:
             kept = [line for line in read_metrics(self.file) if line["step"] <= state.global_step]
-            self.file.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in kept))
+            with replacing(self.file) as file:
+                file.writelines(orjson.dumps(line) + b"\n" for line in kept)
         self.began = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
-        """Write no checkpoint after the last step: the model itself comes next."""
+        """Measure the last step, whatever `log_steps` says; write no checkpoint: the model itself comes next."""
         if state.global_step >= state.max_steps:
-            control.should_save = False
+            control.should_log, control.should_save = True, False
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:  # noqa: ANN401
         """One line of metrics.
 
         Raises:
-            EvoluteError: the loss is not a number.
+            EvoluteError: the loss, or that of the validation, is not a number.
             InputError: it is 0 from the first step on.
         """
         line = {name: logs[name] for name in (*_KEPT, *_PREFERENCES) if name in logs}
@@ -67,7 +69,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         with self.file.open("ab") as file:
             file.write(orjson.dumps(line) + b"\n")
         self.last |= line
-        if (loss := logs.get("loss")) is not None:
+        if (loss := logs.get("loss", logs.get("eval_loss"))) is not None:
             check_loss(float(loss), float(logs.get("grad_norm", 1.0)), state.global_step)
         self._tell(line, state)
 

@@ -256,7 +256,11 @@ def make_preference_trainer(
         callbacks: transformers' callbacks; rewards, margins and accuracies are among what they are told.
         device: where it computes.
         devices: how many devices share a step.
+
+    Raises:
+        InputError: no layer has a name among the adapter's targets.
     """
+    from transformers import PrinterCallback
     from trl import DPOConfig
 
     from evolute.train.arguments import training_arguments
@@ -265,17 +269,24 @@ def make_preference_trainer(
     common = training_arguments(recipe, out, device=device, rows=len(train), devices=devices, evaluates=bool(held_out))
     arguments = DPOConfig(**common, beta=recipe.preference.beta, loss_type=[recipe.preference.loss], max_length=None)
     adapter = adapter_config(recipe)
-    return _trainer()(
-        model=base.model,
-        # TRL would look for another copy by the model's name, which may be that of something on the hub.
-        ref_model=copy.deepcopy(base.model) if adapter is None else None,
-        args=arguments,
-        train_dataset=_dataset(train),
-        eval_dataset=_dataset(held_out) if held_out else None,
-        processing_class=base.tokenizer,
-        peft_config=adapter,
-        callbacks=list(callbacks),
-    )
+    try:
+        trainer = _trainer()(
+            model=base.model,
+            # TRL would look for another copy by the model's name, which may be that of something on the hub.
+            ref_model=copy.deepcopy(base.model) if adapter is None else None,
+            args=arguments,
+            train_dataset=_dataset(train),
+            eval_dataset=_dataset(held_out) if held_out else None,
+            processing_class=base.tokenizer,
+            peft_config=adapter,
+            callbacks=list(callbacks),
+        )
+    except ValueError as error:
+        if adapter is None:
+            raise
+        raise InputError(f"lora.targets: {recipe.lora.targets!r}: {error}") from None
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def _trainer() -> Any:  # noqa: ANN401

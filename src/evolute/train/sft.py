@@ -11,21 +11,42 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from evolute.recipe.training import TrainRecipe
 from evolute.train.arguments import training_arguments
-from evolute.train.examples import Example, as_dataset
+from evolute.train.examples import IGNORED, Example, as_dataset
 from evolute.train.metrics import Recorder
 from evolute.train.opening import Base, with_adapter
 
 
 class Trainer(SFTTrainer):  # type: ignore[misc]
-    """TRL's, without the card that it writes beside each checkpoint: ours is written at the end."""
+    """TRL's, without the card that it writes beside each checkpoint: ours is written at the end.
+
+    Its validation loss is the mean of all learned tokens, as the training's is. TRL's own is the mean of the
+    micro-batches' means, in which a short answer weighs as much as a long one, and which changes with `micro_batch`.
+    """
 
     def create_model_card(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
         """Nothing."""
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """TRL's, with that loss."""
+        self._measured = torch.zeros(2, device=self.accelerator.device)
+        found = super().evaluation_loop(*args, **kwargs)
+        loss, learned = self.accelerator.reduce(self._measured).tolist()
+        found.metrics["eval_loss"] = loss / learned
+        return found
+
+    def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """TRL's, whose loss is the mean of the tokens that are learned in this micro-batch."""
+        labels = inputs["shift_labels"] if "shift_labels" in inputs else inputs["labels"][..., 1:]
+        learned = (labels != IGNORED).sum().to(self._measured.device)
+        loss, *rest = super().prediction_step(model, inputs, *args, **kwargs)
+        self._measured += torch.stack([loss.float() * learned, learned.float()])
+        return loss, *rest
 
 
 def make_trainer(
