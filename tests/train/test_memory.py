@@ -12,7 +12,7 @@ from transformers import LlamaConfig
 
 from evolute.errors import InputError
 from evolute.train import dryrun, memory
-from evolute.train.memory import Load, check_memory, estimate_memory, free_memory
+from evolute.train.memory import STATES, Load, check_memory, estimate_memory, free_memory
 
 SMALL = {"vocab_size": 4000, "hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 2}
 REAL_STEPS = """
@@ -99,6 +99,14 @@ def test_too_little_memory_is_said_before_with_what_would_help(monkeypatch) -> N
     monkeypatch.setattr(memory, "free_memory", lambda device: 1000)
     with pytest.raises(InputError, match="still too much"):
         check_memory(config(), load, "cpu")
+    assert check_memory(config(), load, "cpu", needed).total == needed  # what was free before the model was there
+
+
+@pytest.mark.parametrize("optimizer", ["adafactor", "adamw_bnb_8bit"])
+def test_a_small_optimizer_is_reckoned_as_small(optimizer) -> None:
+    load = Load(length=64, compute="float32")
+    small = estimate_memory(config(), replace(load, states=STATES[optimizer])).optimizer
+    assert small <= estimate_memory(config(), load).optimizer / 4
 
 
 def test_free_memory_heeds_the_container(tmp_path, monkeypatch) -> None:

@@ -8,8 +8,9 @@ import orjson
 import pytest
 from tinyllama import write_rows, write_tiny
 
-from evolute.errors import InputError
+from evolute.errors import InputError, RunBusy
 from evolute.pipeline.training import train
+from evolute.train.resume import alone
 
 torch = pytest.importorskip("torch")
 
@@ -92,7 +93,7 @@ def resumed(given, out):
 
 
 def test_a_checkpoint_cut_off_is_passed_over(given, whole, partly):
-    last = max((partly / "checkpoints").iterdir(), key=lambda path: int(path.name.rpartition("-")[2]))
+    last = max((partly / "checkpoints").glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
     (last / "complete.json").unlink()
     again, said = resumed(given, partly)
     assert any("was not written to its end; the one before is taken" in line for line in said)
@@ -100,7 +101,7 @@ def test_a_checkpoint_cut_off_is_passed_over(given, whole, partly):
 
 
 def test_a_damaged_checkpoint_is_passed_over(given, whole, partly):
-    last = max((partly / "checkpoints").iterdir(), key=lambda path: int(path.name.rpartition("-")[2]))
+    last = max((partly / "checkpoints").glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
     with (last / "optimizer.pt").open("r+b") as file:
         file.seek(100)
         file.write(b"\xff\x00\xff")
@@ -110,7 +111,48 @@ def test_a_damaged_checkpoint_is_passed_over(given, whole, partly):
 
 
 def test_where_no_checkpoint_is_whole_that_is_said(given, partly):
-    for checkpoint in (partly / "checkpoints").iterdir():
+    for checkpoint in (partly / "checkpoints").glob("checkpoint-*"):
         (checkpoint / "optimizer.pt").write_bytes(b"")
     with pytest.raises(InputError, match="no checkpoint is whole"):
         resumed(given, partly)
+
+
+def test_one_process_at_a_time_trains_in_a_folder(given, tmp_path):
+    out, (rows, base) = tmp_path / "out", given
+    asked = {"out": out, "base": str(base), "settings": SETTINGS | {"steps": 1}}
+    said = []
+
+    def meanwhile(line):
+        """Start the same training while this one is under way."""
+        said.append(line)
+        if line.startswith("step 1 of"):
+            with pytest.raises(RunBusy, match="is being trained in by process"):
+                train(rows, **asked)
+            # Where it began before the first had its folder, and comes to it while that trains:
+            with pytest.raises(RunBusy, match="is being trained in by process"), alone(out, out / "checkpoints"):
+                pass
+            said.append("refused")
+
+    train(rows, **asked, say=meanwhile)
+    assert "refused" in said
+    assert train(rows, **asked).again
+
+
+def test_what_a_killed_training_left_half_written_is_taken_away(given, whole, partly):
+    (partly / ".evolute-0123456789ab.partial").mkdir()
+    (partly / ".evolute-0123456789ab.partial" / "model.safetensors").write_bytes(b"half")
+    (partly / ".evolute-ba9876543210.partial").write_bytes(b"half")
+    resumed(given, partly)
+    assert not list(partly.glob(".evolute-*"))
+
+
+def test_a_template_that_was_changed_is_another_training(given, tmp_path):
+    rows, base = given
+    template = tmp_path / "mine.jinja"
+    settings = SETTINGS | {"format": str(template), "steps": 1}
+    body = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    template.write_text(body + "assistant:")
+    train(rows, out=tmp_path / "out", base=str(base), settings=settings)
+    template.write_text(body + "answer:")
+    with pytest.raises(InputError, match=r"another training \(another template\)"):
+        train(rows, out=tmp_path / "out", base=str(base), settings=settings)

@@ -107,7 +107,12 @@ def show_trained(trained: Trained) -> None:
         console.print(Text(f"  answered  {_short(sample.answer)}"))
     for warning in trained.warnings:
         console.print(Text(f"warning: {printable(warning)}"))
-    console.print(Text(f"next: evolute chat {trained.folder}; evolute serve {trained.folder}"))
+    if (trained.folder / "config.json").is_file():
+        console.print(Text(f"next: evolute chat {trained.folder}; evolute serve {trained.folder}"))
+    else:
+        from evolute.train.saving import ADAPTER
+
+        console.print(Text(f"the adapter alone is in {trained.folder / ADAPTER}; peft opens it on its base"))
 
 
 def _short(text: str) -> str:

@@ -78,7 +78,7 @@ class Format:
         if len(roles) % 2 == 0 or roles != (["user", "assistant"] * len(roles))[: len(roles)]:
             told = ", ".join(message.role for message in messages) or "nothing"
             return f"a prompt is made of turns of user and assistant, alternating, the user's last; here are: {told}"
-        if len(turns) < len(messages) and not self.system:
+        if len(turns) < len(messages) and messages[0].content and not self.system:
             return f"the format {self.name!r} has no room for a system prompt (chat and vicuna-v1.1 have)"
         if len(turns) > 1 and not self.turns:
             return f"the format {self.name!r} is for one turn only (chat and vicuna-v1.1 have several)"

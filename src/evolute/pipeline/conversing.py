@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from evolute.seeds.shapes import Shaper, as_mapping, kind_of, recognise, turn_of
 from evolute.seeds.sources import Place, places
 from evolute.train.conversations import Conversation, Unusable, checked, of_seed
 
-_HELD_OUT = ("validation", "valid", "test", "dev", "eval")
+_HELD_OUT = re.compile(r"(val|valid|validation|tests?|testing|dev|evals?|evaluation)(?![a-z])", re.IGNORECASE)
 _LIMITLESS = SeedOptions(max_characters=1 << 40)  # how long a row may be, training decides by tokens
 
 
@@ -27,7 +28,7 @@ def read_conversations(
     """The conversations of a dataset, streamed, whole: every turn of the assistant is there to be learned.
 
     A run gives the rows that `select` kept (all where it was not selected); a folder its files, without those named
-    like a split that is held out (`validation-…`, `test-…`) where it has others; a file may have any shape and
+    like a split that is held out (`is_held_out`) where it has others; a file may have any shape and
     container that docs/seeds.md names, and TRL's `prompt` with `completion`.
 
     Args:
@@ -48,16 +49,21 @@ def read_conversations(
 
 def _of_run(run: Path) -> Iterator[Conversation]:
     for row in dataset(run):
-        yield of_seed(row, f"{quoted(str(run))}, row {row.id}", row.root)
+        yield of_seed(row, f"{quoted(str(run))}, row {row.id}")
 
 
 def _of_files(source: str) -> Iterator[Conversation | Unusable]:
     if not Path(source).exists():
         raise InputError(f"{quoted(source)}: no such file or folder: give a run's folder, an exported folder or a file")
     found = list(places(source))
-    kept = [place for place in found if not Path(place.shown).name.lower().startswith(_HELD_OUT)]
+    kept = [place for place in found if not is_held_out(place.shown)]
     for place in kept if kept and len(found) > 1 else found:
         yield from _of_place(place)
+
+
+def is_held_out(file: str) -> bool:
+    """Whether a file is named like a split that is not trained on: `validation-00000.parquet`, `test.jsonl`."""
+    return _HELD_OUT.match(Path(file).name) is not None
 
 
 def _of_place(place: Place) -> Iterator[Conversation | Unusable]:

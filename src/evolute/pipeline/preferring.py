@@ -9,6 +9,7 @@ from typing import Any
 from evolute.errors import InputError
 from evolute.export.shapes import asked
 from evolute.ledger import LEDGER
+from evolute.pipeline.conversing import is_held_out
 from evolute.pipeline.publishing import preferences
 from evolute.pipeline.trainingdata import Corpus, digest_of
 from evolute.pipeline.trainingrun import Training, devices_here
@@ -46,7 +47,7 @@ def read_preferences(path: Path) -> list[Preferred]:
 def _files(path: Path) -> list[Path]:
     """The files of a folder, without those of splits that are held out."""
     files = [place.path for place in places(str(path)) if place.path is not None]
-    return [file for file in files if not file.name.startswith(("validation", "test"))] or files
+    return [file for file in files if not is_held_out(file.name)] or files
 
 
 def _read(file: Path) -> Iterator[Preferred]:

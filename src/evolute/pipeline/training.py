@@ -82,6 +82,7 @@ def train(
     """
     resolved = prepare(base, recipe, settings, max_steps)
     try:
+        import matplotlib  # noqa: F401 - for the curve, at the very end
         import trl  # noqa: F401 - is it there?
     except ImportError:
         raise MissingExtra("training", "train") from None

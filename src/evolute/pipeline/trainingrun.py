@@ -5,29 +5,36 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from evolute import __version__
 from evolute.errors import InputError
 from evolute.files import replacing
-from evolute.formats import Format, find_format
+from evolute.formats import FORMATS, Format, find_format
 from evolute.models.weights import find_model
 from evolute.pipeline.trainingdata import Corpus, read_corpus
 from evolute.recipe.training import TrainRecipe
 from evolute.records import Message
-from evolute.train.arguments import CHECKPOINTS, quiet
-from evolute.train.checks import Sample, sample_answers, template_differs
+from evolute.train.arguments import CHECKPOINTS, check_packages, quiet
+from evolute.train.checks import Sample, check_length, check_packing, sample_answers, template_differs
 from evolute.train.curve import Point, draw_curve
+from evolute.train.distributed import Precision
 from evolute.train.examples import Example, Examples, encode, split
+from evolute.train.memory import STATES, Load, check_memory, free_memory
 from evolute.train.opening import Base, compute_type, open_base
-from evolute.train.resume import begin, find_record, last_checkpoint, write_state
+from evolute.train.resume import alone, begin, find_record, last_checkpoint, refuse_if_busy, write_state
 
 Task = Literal["respond", "prefer", "evolver"]
 
 RECIPE = "recipe.yaml"
 """The resolved recipe, in the folder of a training that several processes share."""
+_PRECISIONS: Mapping[str, Precision] = {"bfloat16": "bf16", "float16": "fp16", "float32": "no"}
+_LOOKED_AT = 8
+"""Prompts by which the saved chat template is compared with what was trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +85,37 @@ class Training:
         self.device = device_here()
         self.left_out: list[tuple[str, int]] = []
         base, data = find_model(recipe.base).identity(), self.corpus.digest
+        template = [] if recipe.format in FORMATS else [self.format.source]  # of a file, what is in it
         self.plan: dict[str, Any] = {
-            "fingerprint": recipe.fingerprint(self.task, base, data),
+            "fingerprint": recipe.fingerprint(self.task, base, data, *template),
             "finished": False,
             "recipe": recipe.model_dump(mode="json"),
             "base": base,
             "dataset": data,
+            **({"template": template[0]} if template else {}),
             "evolute": __version__,
         }
 
     def run(self) -> Trained:
         """Train, or go on, or say what was done before."""
-        if (record := find_record(self.out, self.plan)) is not None:
-            self.say(f"{self.out}: this training is done; nothing is trained again")
-            return as_trained(self.out, record["result"], again=True)
+        checkpoints = self.out / CHECKPOINTS
+        if (done := self._done()) is not None:
+            return done
+        if self.main:
+            refuse_if_busy(self.out, checkpoints)
         base, examples, train, held_out = self.ready()
         begin(self.out, self.plan)
-        self._wants_launcher()
-        return self._train(base, examples, train, held_out)
+        with alone(self.out, checkpoints) if self.main else nullcontext():
+            if (done := self._done()) is not None:  # another process did it meanwhile
+                return done
+            self._wants_launcher()
+            return self._train(base, examples, train, held_out)
+
+    def _done(self) -> Trained | None:
+        if (record := find_record(self.out, self.plan)) is None:
+            return None
+        self.say(f"{self.out}: this training is done; nothing is trained again")
+        return as_trained(self.out, record["result"], again=True)
 
     def read(self, dataset: Path) -> Corpus:
         """What is trained on."""
@@ -121,6 +141,8 @@ class Training:
         """
         recipe = self.recipe
         sharded = recipe.distributed != "none"
+        check_packages(recipe)
+        free = free_memory(self.device)  # before the base is there, which the estimate counts
         base = open_base(recipe.base, self.format, recipe, device=self.device, place="cpu" if sharded else None)
         examples = self.encode(base)
         train, held_out = split(examples.kept, recipe.validation)
@@ -135,14 +157,17 @@ class Training:
         if (gpus := gpus_here()) > devices_here() == 1:
             self.say(f"of {gpus} GPUs one is used: --set distributed=fsdp2 shows how to start it on all")
         self.left_out = [(why, count) for why, count in examples.left_out() if count]
-        self._check_memory(base, examples)
+        longest = max(len(one.ids) for one in examples.kept)
+        if note := check_length(base.model, longest):
+            self.say(note)
+        packs = recipe.packing and not self.pairs
+        if packs:
+            check_packing(base.model)
+        self._check_memory(base, recipe.max_length if packs else longest, free)
         return base, examples, train, held_out
 
-    def _check_memory(self, base: Base, examples: Examples) -> None:
-        from evolute.train.memory import Load, check_memory
-
+    def _check_memory(self, base: Base, longest: int, free: int | None) -> None:
         recipe, compute = self.recipe, compute_type(self.recipe, self.device)
-        longest = recipe.max_length if recipe.packing else max(len(one.ids) for one in examples.kept)
         load = Load(
             method=recipe.method,
             weights=str(base.model.dtype).removeprefix("torch.") if recipe.method != "qlora" else compute,
@@ -153,9 +178,10 @@ class Training:
             rank=recipe.lora.rank,
             sharding=recipe.distributed,
             shards=devices_here(),
+            states=STATES.get(recipe.optimizer),
             pairs=self.pairs,
         )
-        self.say(f"memory: about {check_memory(base.model.config, load, self.device)}")
+        self.say(f"memory: about {check_memory(base.model.config, load, self.device, free)}")
 
     def _wants_launcher(self) -> None:
         """Stop where several devices are asked for and nobody started a process for each.
@@ -167,7 +193,8 @@ class Training:
             return
         from evolute.train.distributed import Cluster, launch_commands, write_configs
 
-        cluster = Cluster(self.recipe.distributed, processes=max(1, gpus_here()))
+        precision = _PRECISIONS[compute_type(self.recipe, self.device)]
+        cluster = Cluster(self.recipe.distributed, processes=max(1, gpus_here()), precision=precision)
         config = write_configs(cluster, self.out)
         with replacing(self.out / RECIPE) as file:
             file.write(self.recipe.to_yaml().encode())
@@ -208,19 +235,19 @@ class Training:
         """Write the model, look at what it answers, and say that it is done: the last file written says so."""
         from evolute.train.saving import putting_into, save_trained
 
-        compute = compute_type(self.recipe, self.device)
+        recipe, compute = self.recipe, compute_type(self.recipe, self.device)
         sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
         # Every process has a part: all of them take part in bringing the parts together.
         weights = trainer.accelerator.get_state_dict(trainer.model_wrapped) if sharded else None
         model = trainer.accelerator.unwrap_model(trainer.model)
         if not self.main:
             return result
-        places = list(dict.fromkeys(one.place for one in shown))[: self.recipe.samples]
-        conversations = [self.corpus.conversations[place] for place in places]
+        places = dict.fromkeys(one.place for one in shown)
+        conversations = [self.corpus.conversations[place] for place in islice(places, max(_LOOKED_AT, recipe.samples))]
         with putting_into(self.out) as folder:
-            model = save_trained(model, base, self.format, self.recipe, folder, compute, weights)
+            model = save_trained(model, base, self.format, recipe, folder, compute, weights)
             samples = sample_answers(
-                model, base.tokenizer, self.format, conversations, base.endings, self.recipe.sample_tokens
+                model, base.tokenizer, self.format, conversations[: recipe.samples], base.endings, recipe.sample_tokens
             )
             differs = template_differs(base.tokenizer, self.format, conversations)
             result = replace(result, samples=tuple(samples), warnings=tuple(_warnings(samples, differs)))

@@ -8,6 +8,7 @@ import orjson
 import yaml
 from pydantic import Field, field_validator, model_validator
 
+from evolute.errors import RecipeError
 from evolute.recipe.models import Part
 from evolute.records import tagged_hash
 
@@ -145,11 +146,11 @@ class TrainRecipe(Part):
         """How many micro-batches each device computes for one step.
 
         Raises:
-            ValueError: the devices cannot share the batch evenly.
+            RecipeError: the devices cannot share the batch evenly.
         """
         steps, left = divmod(self.batch, self.micro_batch * devices)
         if left:
-            raise ValueError(
+            raise RecipeError(
                 f"batch: {self.batch} examples cannot be shared by {devices} devices with micro-batches of "
                 f"{self.micro_batch}: make it a multiple of {self.micro_batch * devices}"
             )

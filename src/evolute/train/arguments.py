@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from pathlib import Path
 from typing import Any
 
+from evolute.errors import InputError
 from evolute.recipe.training import TrainRecipe
 from evolute.train.opening import compute_type
 
@@ -32,8 +34,7 @@ def training_arguments(
         evaluates: whether there is a validation set.
 
     Raises:
-        InputError: the device has not the precision asked for.
-        ValueError: the devices cannot share the batch evenly.
+        InputError: the device has not the precision asked for, or the devices cannot share the batch evenly.
     """
     compute = compute_type(recipe, device)
     from transformers import TrainingArguments
@@ -74,6 +75,19 @@ def training_arguments(
         "dataloader_pin_memory": device.startswith("cuda"),
         "push_to_hub": False,
     }
+
+
+def check_packages(recipe: TrainRecipe) -> None:
+    """Look that what the recipe names by another package's name is there, before hours are spent.
+
+    Raises:
+        InputError: it is not.
+    """
+    wanted: list[tuple[str, str, str]] = [("report_to", tracker, tracker) for tracker in recipe.report_to]
+    wanted += [("optimizer", recipe.optimizer, "bitsandbytes")] if "8bit" in recipe.optimizer else []
+    for field, value, package in wanted:
+        if importlib.util.find_spec(package) is None:
+            raise InputError(f"{field}: {value} needs a package that is not installed: pip install {package}")
 
 
 def quiet() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evolute.errors import InputError
 from evolute.formats import Format
 from evolute.records import Message
 from evolute.train.conversations import Conversation
@@ -34,13 +35,15 @@ def sample_answers(
     from evolute.formats.encoding import encode_prompt
 
     model.eval()
+    room = _positions(model)
     samples = []
     for conversation in conversations:
         messages = _asked(conversation)
         ids = torch.tensor([encode_prompt(tokenizer, format, messages, conversation.given)], device=model.device)
+        length = most if room is None else max(1, min(most, room - ids.shape[1]))
         with torch.no_grad():
             made = model.generate(
-                ids, attention_mask=torch.ones_like(ids), max_new_tokens=most, do_sample=False, use_cache=True,
+                ids, attention_mask=torch.ones_like(ids), max_new_tokens=length, do_sample=False, use_cache=True,
                 temperature=None, top_p=None, top_k=None, eos_token_id=list(endings),
                 pad_token_id=tokenizer.pad_token_id,
             )[0, ids.shape[1] :].tolist()  # fmt: skip
@@ -54,6 +57,65 @@ def _asked(conversation: Conversation) -> tuple[Message, ...]:
     """All up to the last answer."""
     messages = conversation.messages
     return messages[:-1] if messages[-1].role == "assistant" else messages
+
+
+def check_length(model: Any, longest: int) -> str:  # noqa: ANN401
+    """What is to be known of examples longer than the base was made for; empty where none is.
+
+    Raises:
+        InputError: the base has learned its positions one by one, and has none for them.
+    """
+    import torch
+
+    room = _positions(model)
+    if room is None or longest <= room:
+        return ""
+    words = model.get_input_embeddings()
+    tables = (part for part in model.modules() if isinstance(part, torch.nn.Embedding) and part is not words)
+    if any(room <= table.num_embeddings <= room + 2 for table in tables):
+        raise InputError(
+            f"max_length: the longest example has {longest:,} tokens, and this base has places for {room:,}: "
+            f"--set max_length={room}"
+        )
+    return (
+        f"the longest example has {longest:,} tokens, and the base was made for {room:,}: it may be lost beyond "
+        f"(--set max_length={room})"
+    )
+
+
+def check_packing(model: Any) -> None:  # noqa: ANN401
+    """Look that no example of a pack sees the one before it: not every architecture heeds where one begins.
+
+    Raises:
+        InputError: one does, which would teach it to answer from another row's text.
+    """
+    import torch
+
+    half = 8
+    first, other, last = (torch.arange(half) + 1 + half * n for n in range(3))
+    places = torch.arange(half).repeat(2)[None].to(model.device)
+    seen = []
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            for before in (first, other):
+                ids = torch.cat([before, last])[None].to(model.device)
+                seen.append(model(input_ids=ids, position_ids=places, use_cache=False).logits[0, half:].float())
+    except TypeError:  # it knows no places at all
+        seen = []
+    finally:
+        model.train(was_training)
+    if not seen or (seen[0] - seen[1]).abs().max() > 1e-4 * seen[0].abs().max():
+        raise InputError(
+            f"packing: in this architecture ({model.config.model_type}) an example would see those that share its "
+            "row: --set packing=false"
+        )
+
+
+def _positions(model: Any) -> int | None:  # noqa: ANN401
+    """How many tokens the model was made for; None: its configuration does not say."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
 
 def template_differs(tokenizer: Any, format: Format, conversations: Sequence[Conversation]) -> str:  # noqa: ANN401

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from evolute.errors import InputError
 from evolute.records import Message, Row, Seed
 
+SKIP = "skip_bad (--set skip_bad=true)"
 SHOWN = 5
 """How many bad rows a message shows; all are counted."""
 
@@ -24,7 +25,6 @@ class Conversation:
     given: str
     where: str
     root: str = ""
-    """The seed that it descends from, where that is known: no lineage is on both sides of a split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Unusable:
     why: str
 
 
-def of_seed(seed: Row | Seed, where: str, root: str = "") -> Conversation:
+def of_seed(seed: Row | Seed, where: str) -> Conversation:
     """The conversation of a seed or row: what stood before it, the instruction, and the answer where there is one."""
     root = seed.root if isinstance(seed, Row) else ""
     system = (Message("system", seed.system),) if seed.system else ()
@@ -103,7 +103,7 @@ def checked(
                 on_bad(problem)
     shown = "".join(f"\n  {one.where}: {one.why}" for one in bad) + ("\n  …" if count > len(bad) else "")
     if count and (not skip_bad or not good):
-        remedy = "" if not good else "\nMend them, or leave them out with skip_bad (--set skip_bad=true)."
+        remedy = "" if not good else f"\nMend them, or leave them out with {SKIP}."
         told = (
             "none of its rows can be trained on"
             if not good

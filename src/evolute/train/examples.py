@@ -11,7 +11,7 @@ from evolute.errors import InputError
 from evolute.formats import Format
 from evolute.recipe.training import TrainRecipe
 from evolute.records import tagged_hash
-from evolute.train.conversations import Conversation
+from evolute.train.conversations import SKIP, Conversation
 
 IGNORED = -100
 """The label of a token that bears no loss (PyTorch's cross-entropy)."""
@@ -47,6 +47,8 @@ class Examples:
     dropped: int = 0
     truncated: int = 0
     unlearned: int = 0
+    unwritten: list[str] = field(default_factory=list)
+    """Why the format, or the base's chat template, cannot write a conversation, and where it is."""
 
     @property
     def tokens(self) -> int:
@@ -64,12 +66,15 @@ class Examples:
             ("longer than max_length: dropped", self.dropped),
             ("longer than max_length: cut", self.truncated),
             ("no answer within max_length: dropped", self.unlearned),
+            ("not to be written in the format: dropped", len(self.unwritten)),
         ]
 
     def describe(self, max_length: int) -> Iterator[str]:
         """What one wants to know before the training: how long the examples are, and which are left out."""
         if not self.lengths:
             return
+        if self.unwritten:
+            yield f"left out: {len(self.unwritten):,} that cannot be written in this format, first {self.unwritten[0]}"
         ranked = sorted(self.lengths)
         at = {share: ranked[min(len(ranked) - 1, int(share * len(ranked)))] for share in (0.5, 0.9, 0.99)}
         yield (
@@ -98,7 +103,8 @@ def encode(
     That is its lineage where its root is known, and else whatever begins with the same question.
 
     Raises:
-        InputError: there are none, or none has anything to learn.
+        InputError: there are none, or none has anything to learn; or (without `skip_bad`) the format has no room for
+            one: a system prompt, several turns.
     """
     from evolute.formats.encoding import encode_conversation
 
@@ -106,10 +112,19 @@ def encode(
     for number, conversation in enumerate(conversations):
         found.conversations += 1
         group = _group(conversation, recipe.validation_seed)
-        for encoded in encode_conversation(tokenizer, format, conversation.messages, conversation.given):
+        try:
+            written = encode_conversation(tokenizer, format, conversation.messages, conversation.given)
+        except InputError as error:
+            found.unwritten.append(f"{conversation.where}: {error}")
+            if recipe.skip_bad:
+                continue
+            raise InputError(f"{found.unwritten[0]}\nTake another format, or leave such rows out: {SKIP}") from None
+        for encoded in written:
             _take(found, encoded.ids, encoded.learned, group, number, recipe)
     if not found.conversations:
         raise InputError("the dataset holds no conversations to train on")
+    if not found.lengths:
+        raise InputError(f"none of the conversations can be written in this format: {found.unwritten[0]}")
     if not found.kept:
         raise InputError(
             f"none of the {len(found.lengths):,} examples can be trained on: {found.dropped:,} are longer than "

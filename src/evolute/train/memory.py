@@ -17,6 +17,9 @@ _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _NF4 = 0.5 + 0.127 / 8
 """Bytes of a parameter in NF4 with double quantisation: four bits, and 0.127 bits of constants (QLoRA,
 arXiv:2305.14314, §3)."""
+STATES = {"adafactor": 0.01, "adamw_bnb_8bit": 2.0, "paged_adamw_8bit": 2.0}
+"""Bytes of the optimizer for a trained parameter, where it is not AdamW: two moments of one byte, or (Adafactor,
+arXiv:1804.04235) their row and column sums."""
 _GATHERED_LAYERS = 2
 """Layers that are whole on each device at a time under sharding: the one at work, and the next, fetched ahead."""
 _CGROUP = Path("/sys/fs/cgroup")
@@ -146,13 +149,14 @@ def free_memory(device: str) -> int | None:
     return min((room for room in (machine, _container_room()) if room is not None), default=None)
 
 
-def check_memory(config: Any, load: Load, device: str) -> Memory:  # noqa: ANN401
-    """The estimate, where it fits what is free.
+def check_memory(config: Any, load: Load, device: str, free: int | None = None) -> Memory:  # noqa: ANN401
+    """The estimate, where it fits what is free: now, or (`free`) before the model was there.
 
     Raises:
         InputError: it does not fit; the message says by how much, and what each remedy would come to.
     """
-    memory, free = estimate_memory(config, load), free_memory(device)
+    memory = estimate_memory(config, load)
+    free = free_memory(device) if free is None else free
     if free is None or memory.total <= free:
         return memory
     remedies = "; ".join(

@@ -64,7 +64,8 @@ def open_base(name: str, format: Format, recipe: TrainRecipe, *, device: str = "
         place: where its weights are put first; None: on the device. Sharded trainings want `cpu`.
 
     Raises:
-        InputError: it cannot be opened, lacks a chat template or an end token, or has tokens without embedding.
+        InputError: it cannot be opened, has not the attention asked for, lacks a chat template or an end token, or has
+            tokens without embedding.
         MissingExtra: torch, transformers, peft or bitsandbytes are not installed.
     """
     from evolute.formats.encoding import ending_ids
@@ -75,7 +76,12 @@ def open_base(name: str, format: Format, recipe: TrainRecipe, *, device: str = "
         if recipe.method == "qlora"
         else open_files(found, dtype=weights_type(recipe, device), device=place or device, extra="train")
     )
-    model.set_attn_implementation(recipe.attention)
+    try:
+        model.set_attn_implementation(recipe.attention)
+    except (ImportError, ValueError) as error:
+        raise InputError(
+            f"attention: {recipe.attention} cannot be had for this base (sdpa or eager may): {error}"
+        ) from None
     if found.path.suffix == ".gguf":
         _forget_origin(model)
     _check_vocabulary(model, tokenizer, found)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from evolute.errors import InputError
+from evolute.errors import InputError, RunBusy
 from evolute.files import replacing
+from evolute.ledger.lock import RunLock, describe, holder
 
 STATE = "training.json"
 """The file in a training's folder that says what it is, and whether it is done."""
@@ -53,6 +55,38 @@ def begin(out: Path, plan: Mapping[str, Any]) -> None:
         write_state(out, plan)
 
 
+@contextmanager
+def alone(out: Path, checkpoints: Path) -> Iterator[None]:
+    """The only training in this folder, which `begin` made; what killed ones left half-written there is taken away.
+
+    Raises:
+        RunBusy: another process trains in it.
+    """
+    checkpoints.mkdir(exist_ok=True)
+    lock = RunLock(checkpoints)
+    try:
+        lock.__enter__()
+    except RunBusy:
+        refuse_if_busy(out, checkpoints)
+        raise
+    try:
+        for left in out.glob(".evolute-*.partial"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.__exit__(None, None, None)
+
+
+def refuse_if_busy(out: Path, checkpoints: Path) -> None:
+    """Look whether another process trains there.
+
+    Raises:
+        RunBusy: it does.
+    """
+    if (who := holder(checkpoints)) is not None:
+        raise RunBusy(f"{out}: is being trained in by {describe(who)}. Wait for it, or name another --out folder")
+
+
 def write_state(out: Path, record: Mapping[str, Any]) -> None:
     """Write the training's record, whole or not at all."""
     with replacing(out / STATE) as file:
@@ -73,7 +107,7 @@ def _difference(found: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     """What decides the result, and is not the same."""
     old, new = _flat(found.get("recipe", {})), _flat(plan["recipe"])
     said = [f"{name} {old.get(name)!r}, not {new[name]!r}" for name in new if old.get(name) != new[name]]
-    said += [f"another {name}" for name in ("dataset", "base") if found.get(name) != plan[name]]
+    said += [f"another {name}" for name in ("dataset", "base", "template") if found.get(name) != plan.get(name)]
     return ", ".join(said) or "made by another version"
 
 
