@@ -24,7 +24,7 @@ class BatchStatus:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What came of one request: its completion, or an error."""
+    """What came of one request: its completion, or an error; one of them is None."""
 
     key: str
     completion: Completion | None
@@ -42,19 +42,37 @@ class BatchProvider(Protocol):
         ...
 
     async def submit(self, name: str, path: Path, count: int) -> str:
-        """Make a batch of the file; the provider's id for it."""
+        """Make a batch of the file; the provider's id for it.
+
+        Raises:
+            CallFailed: it is not known whether there is a batch now: `find` it before submitting again.
+            EndpointError: the provider takes none.
+        """
         ...
 
     async def find(self, name: str, created: float, count: int, known: Collection[str]) -> str | None:
-        """A batch that was made by an intent whose id was lost."""
+        """A batch that was made by an intent, at `created` (Unix time) or later, whose id was lost.
+
+        It may turn out to be another's where the provider keeps no names: then its results answer no request of ours,
+        and asking again with its id among `known` finds the next.
+        """
         ...
 
     async def status(self, id: str) -> BatchStatus:
-        """How far a batch is."""
+        """How far a batch is. One that `failed` was refused as a whole, before any of its requests was made.
+
+        Raises:
+            CallFailed: no answer, for now.
+            EndpointError: the key is refused, or the provider does not know the batch.
+        """
         ...
 
     def results(self, id: str) -> AsyncIterator[BatchResult]:
-        """The results of a batch that is not running any more, in any order."""
+        """The results of a batch that is not running any more, in any order.
+
+        A key may come twice, or be none of ours, or be missing. A result's error is a `RequestRejected`, a `CallFailed`
+        for what may be asked again, or an `EndpointError` where no request can succeed (a refused key or parameter).
+        """
         ...
 
     async def cancel(self, id: str) -> None:

@@ -25,9 +25,7 @@ from evolute.models.batching.lines import Lines, name_of
 from evolute.recipe import ModelSpec
 from evolute.records import Request
 
-CLOCK_SLACK = 600.0
-"""Seconds by which the provider's clock may be behind ours."""
-
+_CLOCK_SLACK = 600.0  # seconds by which the provider's clock may be behind ours
 _NAMED = "evolute_batch"  # the field of a batch's metadata that holds our name for it
 _PAGE = 100  # the most that a page of the list may hold
 _KEPT_DAYS = 29  # the files of a batch are kept for 30 days
@@ -91,7 +89,7 @@ class OpenAIBatches:
             for batch in batches:
                 if (batch.get("metadata") or {}).get(_NAMED) == name and batch.get("id") not in known:
                     return id_of(batch)
-            older = all(batch.get("created_at", 0) < created - CLOCK_SLACK for batch in batches)  # newest come first
+            older = all(_made(batch) < created - _CLOCK_SLACK for batch in batches)  # newest come first
             if older or not page.get("has_more"):
                 return None
             after = {"after": id_of(batches[-1])}
@@ -102,7 +100,7 @@ class OpenAIBatches:
         A `failed` one was refused as a whole, before any of its requests was made: `detail` says why.
         """
         batch = await self._batch(id)
-        said, counts = str(batch.get("status")), batch.get("request_counts") or {}
+        said, counts = str(batch.get("status")).lower(), batch.get("request_counts") or {}
         return BatchStatus(
             _STATES.get(said, "running"),
             done=int(counts.get("completed") or 0),
@@ -115,7 +113,7 @@ class OpenAIBatches:
         """The lines of both files, streamed. Those that cannot be read, or answer nothing of ours, are left out."""
         batch = await self._batch(id)
         for file in (batch.get("output_file_id"), batch.get("error_file_id")):
-            if not file or time.time() - float(batch.get("created_at") or 0) > _KEPT_DAYS * 86400:
+            if not file or time.time() - _made(batch) > _KEPT_DAYS * 86400:
                 continue
             async for line in self._http.lines(f"/files/{file}/content", missing=f"the file {file} is not there"):
                 if (result := self._lines.openai(line)) is not None:
@@ -151,6 +149,12 @@ def _terms(spec: ModelSpec) -> wire.Terms | None:
         return None
     first = wire.first_terms(spec)
     return wire.Terms("max_completion_tokens", first.seed, first.constrain)
+
+
+def _made(batch: dict[str, Any]) -> float:
+    """When a batch was made; one that does not say so in seconds counts as new."""
+    at = batch.get("created_at")
+    return float(at) if isinstance(at, int | float) else time.time()
 
 
 def _problems(batch: dict[str, Any]) -> str:
