@@ -110,9 +110,9 @@ class FileBatches:
         if id not in self._told:
             self._told.add(id)
             self._tell(
-                f"{count:,} requests wait in {self._requests(id)}. Where vLLM runs, answer them with\n"
+                f"Requests to be answered: {count:,}, in {self._requests(id)}. Where vLLM runs, answer them with\n"
                 f"    {self.command(id)}\n"
-                f"The run goes on when all answers are in {self._answers(id)}; it may be ended until then."
+                f"The run goes on once every answer is in {self._answers(id)}. You may leave it until then."
             )
 
     def _requests(self, name: str) -> Path:
