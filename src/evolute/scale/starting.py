@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else every start warns of what a coming version does
     "RAY_TQDM": "0",
 }
+_PATIENCE = 10.0
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Ray's word for a start that listens on 127.0.0.1 and nowhere else; on Linux too, if it is said before the import."""
 
@@ -71,16 +73,28 @@ def _join(address: str, cores: int | None) -> None:
 
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if not address:
-        ray.init(num_cpus=cores, include_dashboard=False, **quiet)
+        # "local" starts one; without it Ray would join whatever runs on this machine.
+        ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
         return
     try:
+        _reach(address)
         ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         said = str(error).strip().partition("\n")[0]
         raise InputError(
             f"--on ray://{address}: no Ray cluster can be joined there ({said}): start one with `ray start --head`, and"
             " run this on one of its nodes; `--on ray` starts one for this command"
         ) from None
+
+
+def _reach(address: str) -> None:
+    """Look whether anybody listens there: Ray itself would try for minutes, and say so at length."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(f"{address!r} is not HOST:PORT")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
 
 
 def _hush() -> None:
