@@ -71,11 +71,32 @@ def test_what_is_no_preference_names_its_line(preferences, tmp_path):
         read_preferences(preferences)
     with preferences.open("ab") as file:
         file.write(b"{broken\n")
+    left_out = []
+    assert len(read_preferences(preferences, left_out)) == 8
+    assert ["line 9: chosen and" in left_out[0], "line 10: " in left_out[1], len(left_out)] == [True, True, 2]
     (tmp_path / "empty.jsonl").write_bytes(b"\n")
     with pytest.raises(InputError, match=r"empty\.jsonl"):
         read_preferences(tmp_path / "empty.jsonl")
     with pytest.raises(InputError, match="no such file"):
         read_preferences(tmp_path / "missing")
+
+
+def test_a_preference_that_the_format_cannot_write_is_named_or_left_out(base, preferences, tmp_path):
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
+    with preferences.open("ab") as file:
+        file.write(orjson.dumps({"prompt": turns, "chosen": "d", "rejected": "e"}) + b"\n")
+        file.write(b'{"prompt": "p", "chosen": "a", "rejected": "a"}\n')
+    settings = SETTINGS | {"max_length": 96, "format": "wizardlm-7b"}
+    with pytest.raises(InputError, match="line 10: chosen and rejected are the same"):
+        plan(preferences, base=str(base), settings=settings, task="prefer")
+    said = []
+    plan(preferences, base=str(base), settings=settings | {"skip_bad": True}, task="prefer", say=said.append)
+    assert any("9 conversations; 8 examples to train on" in line for line in said)
+    assert any("left out: 1 rows that cannot be trained on" in line for line in said)
+    assert any("left out: 1 that cannot be written in this format, first" in line for line in said)
+    preferences.write_bytes(b"\n".join(preferences.read_bytes().splitlines()[:9]))
+    with pytest.raises(InputError, match=r"pairs\.jsonl, line 9: .*one turn only"):
+        plan(preferences, base=str(base), settings=settings, task="prefer")
 
 
 def test_a_run_becomes_an_evolver(base, seeds_file, tmp_path):

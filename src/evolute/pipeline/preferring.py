@@ -11,7 +11,7 @@ from evolute.export.shapes import asked
 from evolute.ledger import LEDGER
 from evolute.pipeline.conversing import is_held_out
 from evolute.pipeline.publishing import preferences
-from evolute.pipeline.trainingdata import Corpus, digest_of
+from evolute.pipeline.trainingdata import Corpus, digest_of, models_of
 from evolute.pipeline.trainingrun import Training, devices_here
 from evolute.records import Message
 from evolute.seeds.options import Broken, FileProblem
@@ -22,12 +22,13 @@ from evolute.train.opening import Base
 from evolute.train.preferences import Pairs, Preferred, as_preferred, encode_pairs
 
 
-def read_preferences(path: Path) -> list[Preferred]:
+def read_preferences(path: Path, left_out: list[str] | None = None) -> list[Preferred]:
     """All preferences of a dataset, in its order.
 
     Args:
         path: a run whose responses were graded (its best against its worst); or a folder of `evolute export`, or any
             file, in the form `preference` or `preference-text`, which is TRL's. Of a folder with splits, `train`.
+        left_out: gets what is wrong with each row that is no preference; None: the first one is an error.
 
     Raises:
         InputError: it cannot be read, holds none, or a row is no preference; the message names file and line.
@@ -38,9 +39,9 @@ def read_preferences(path: Path) -> list[Preferred]:
             for pair in preferences(path)
         ]
     else:
-        found = [pair for file in _files(path) for pair in _read(file)]
+        found = [pair for file in _files(path) for pair in _read(file, left_out)]
     if not found:
-        raise InputError(f"{path}: holds no preferences")
+        raise InputError(f"{path}: holds no preferences{f': {left_out[0]}' if left_out else ''}")
     return found
 
 
@@ -50,19 +51,29 @@ def _files(path: Path) -> list[Path]:
     return [file for file in files if not is_held_out(file.name)] or files
 
 
-def _read(file: Path) -> Iterator[Preferred]:
+def _read(file: Path, left_out: list[str] | None) -> Iterator[Preferred]:
     try:
         kind, rows = open_rows(file)
         unit = "line" if kind in COUNTS_LINES else "row"
         for number, row in rows:
-            where = f"{file}, {unit} {number}"
-            if isinstance(row, Broken):
-                raise InputError(f"{where}: {row.why}")
-            if not isinstance(row, dict):
-                raise InputError(f"{where}: not a row with prompt, chosen and rejected: {str(row)[:80]!r}")
-            yield as_preferred(row, where)
+            try:
+                found = _preferred(row, f"{file}, {unit} {number}")
+            except InputError as problem:
+                if left_out is None:
+                    raise
+                left_out.append(str(problem))
+            else:
+                yield found
     except FileProblem as problem:
         raise InputError(f"{file}: {problem}") from None
+
+
+def _preferred(row: object, where: str) -> Preferred:
+    if isinstance(row, Broken):
+        raise InputError(f"{where}: {row.why}")
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: not a row with prompt, chosen and rejected: {str(row)[:80]!r}")
+    return as_preferred(row, where)
 
 
 class PreferenceTraining(Training):
@@ -73,9 +84,11 @@ class PreferenceTraining(Training):
 
     def read(self, dataset: Path) -> Corpus:
         """The preferences, as conversations that end with the better answer."""
-        self.preferences = read_preferences(dataset)
+        left_out: list[str] = []
+        self.preferences = read_preferences(dataset, left_out if self.recipe.skip_bad else None)
         better, worse = ([_said(one, answer) for one, answer in sides] for sides in _sides(self.preferences))
-        return Corpus(dataset, dataset.resolve().name, better, digest_of([*better, *worse]))
+        digest = digest_of([*better, *worse])
+        return Corpus(dataset, dataset.resolve().name, better, digest, len(left_out), models_of(dataset))
 
     def encode(self, base: Base) -> Pairs:
         """Both answers of each as tokens."""

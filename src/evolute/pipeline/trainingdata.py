@@ -36,10 +36,10 @@ def read_corpus(path: Path, *, skip_bad: bool = False) -> Corpus:
     """
     left_out: list[Unusable] = []
     found = list(read_conversations(path, skip_bad=skip_bad, on_bad=left_out.append))
-    return Corpus(path, path.resolve().name, found, digest_of(found), len(left_out), _models(path))
+    return Corpus(path, path.resolve().name, found, digest_of(found), len(left_out), models_of(path))
 
 
-def _models(path: Path) -> list[tuple[str, str]]:
+def models_of(path: Path) -> list[tuple[str, str]]:
     """Who wrote a run's rows; of files it is not known."""
     if not (path / LEDGER).is_file():
         return []

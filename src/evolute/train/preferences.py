@@ -17,6 +17,7 @@ from evolute.errors import InputError
 from evolute.formats import Format
 from evolute.recipe.training import TrainRecipe
 from evolute.records import Message, tagged_hash
+from evolute.train.conversations import SKIP
 
 _ROLES = ("system", "user", "assistant")
 
@@ -60,14 +61,12 @@ class Pairs:
 
     kept: list[Pair] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
+    conversations: int = 0
     same: int = 0
+    unwritten: list[str] = field(default_factory=list)
+    """Why the format, or the base's chat template, cannot write a prompt, and where it is."""
     dropped: int = 0
     truncated: int = 0
-
-    @property
-    def conversations(self) -> int:
-        """How many preferences there were."""
-        return len(self.lengths)
 
     @property
     def tokens(self) -> int:
@@ -85,12 +84,15 @@ class Pairs:
             ("longer than max_length: dropped", self.dropped),
             ("longer than max_length: cut", self.truncated),
             ("the same tokens in both answers: dropped", self.same),
+            ("not to be written in the format: dropped", len(self.unwritten)),
         ]
 
     def describe(self, max_length: int) -> Iterator[str]:
         """What one wants to know before the training: how long the pairs are, and which are left out."""
         if not self.lengths:
             return
+        if self.unwritten:
+            yield f"left out: {len(self.unwritten):,} that cannot be written in this format, first {self.unwritten[0]}"
         ranked = sorted(self.lengths)
         half, most = ranked[len(ranked) // 2], ranked[-1]
         yield f"lengths in tokens, prompt and the longer answer: half have up to {half:,}, the longest {most:,}"
@@ -173,18 +175,27 @@ def encode_pairs(
     """All preferences as tokens; those that are too long are dropped or cut, as the recipe says.
 
     Raises:
-        InputError: there are none, or none can be trained on, or the format has no room for one.
+        InputError: there are none, or none can be trained on; or (without `skip_bad`) the format has no room for one.
     """
     found = Pairs()
     for number, one in enumerate(preferences):
-        sides = [_encode(tokenizer, format, one, answer) for answer in (one.chosen, one.rejected)]
-        prompt = sides[0][0]
-        if prompt != sides[1][0]:
-            raise InputError(f"{one.where}: the format writes this prompt otherwise for each answer; take another")
+        found.conversations += 1
+        try:
+            sides = [_encode(tokenizer, format, one, answer) for answer in (one.chosen, one.rejected)]
+            prompt = sides[0][0]
+            if prompt != sides[1][0]:
+                raise InputError("the format writes this prompt otherwise for each answer")
+        except InputError as error:
+            found.unwritten.append(f"{one.where}: {error}")
+            if recipe.skip_bad:
+                continue
+            raise InputError(f"{found.unwritten[0]}\nTake another format, or leave such rows out: {SKIP}") from None
         group = _group(one, recipe.validation_seed)
         _take(found, prompt, [answer for _, answer in sides], group, number, recipe)
-    if not found.lengths:
+    if not found.conversations:
         raise InputError("the dataset holds no preferences to train on")
+    if not found.lengths:
+        raise InputError(f"none of the preferences can be written in this format: {found.unwritten[0]}")
     if not found.kept:
         raise InputError(
             f"none of the {len(found.lengths):,} preferences can be trained on: {found.dropped:,} are longer than "
