@@ -95,6 +95,7 @@ app.command(
     "evolute.cli.respond:respond", help="Have a model answer every row of a file, each once, in order.", sort_key=15
 )
 
+app.command("evolute.cli.answer:answer", help="Answer a run's batches with vLLM on a Ray cluster.", sort_key=17)
 app.command("evolute.cli.serve:serve", help="Serve a model as an OpenAI-compatible endpoint.", sort_key=17)
 
 app.command("evolute.cli.train:train", help="Train a model on a dataset: full, LoRA or QLoRA, or DPO.", sort_key=16)

@@ -9,6 +9,7 @@ Written against Ray 2.60's `vLLMEngineProcessorConfig` and `build_processor`
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ import orjson
 
 from evolute.errors import InputError
 from evolute.files import replacing
+from evolute.ledger import Reader
+from evolute.ledger.batches import batches
+from evolute.scale.starting import connect
 
 if TYPE_CHECKING:
     from ray.data.llm import ProcessorConfig
@@ -31,6 +35,7 @@ _PASSED_ON = (
     "temperature", "top_p", "top_k", "min_p", "max_tokens", "min_tokens", "seed", "stop", "presence_penalty",
     "frequency_penalty", "repetition_penalty",
 )  # fmt: skip
+_LOOK_SECONDS = 5.0
 _RENAMED = {"max_completion_tokens": "max_tokens"}
 _NOT_OURS = {"model", "messages", "response_format", "structured_outputs", "stream", "n", *_RENAMED}
 
@@ -179,3 +184,53 @@ def check_vllm() -> None:
             "vLLM is not installed here, and its engine runs on the nodes of the cluster: pip install vllm, in the "
             "same version on each (it needs a GPU)"
         )
+
+
+def waiting(run: Path) -> list[tuple[Path, Path]]:
+    """The files of requests that a run waits for, each with the file that its answers go to.
+
+    Raises:
+        LedgerError: there is no run, or its ledger cannot be read.
+    """
+    with Reader(run) as reader:
+        names = [batch.name for batch in batches(reader, only_open=True) if batch.state == "submitted"]
+    files = [(run / "batches" / f"{name}.jsonl", run / "batches" / f"{name}.answers.jsonl") for name in names]
+    return [(source, target) for source, target in files if source.is_file() and not target.is_file()]
+
+
+def answer_waiting(
+    run: Path,
+    engine: Engine,
+    *,
+    on: str = "ray",
+    follow: bool = False,
+    say: Callable[[str], None] = lambda remark: None,
+) -> int:
+    """Answer what a run waits for, with vLLM on a cluster.
+
+    Args:
+        run: the run's folder; its model's `batch.provider` is `files`.
+        engine: the model, and how it is run.
+        on: the cluster (`evolute.scale.starting`).
+        follow: when all is answered, wait for more, until interrupted.
+        say: told what is answered.
+
+    Returns:
+        The number of files.
+
+    Raises:
+        InputError: vLLM is missing, the engine's options are wrong, or there is no such cluster.
+        LedgerError: there is no run.
+    """
+    files = waiting(run)
+    config = engine_config(engine)
+    check_vllm()
+    count = 0
+    with connect(on):
+        while files or follow:
+            for source, target in files:
+                say(f"{source}: {answer(source, target, config):,} requests answered")
+                count += 1
+            if not (files := waiting(run)) and follow:
+                time.sleep(_LOOK_SECONDS)
+    return count
