@@ -88,6 +88,7 @@ class Collector:
     def _all(self) -> list[str]:
         # A lineage's file is written last, so it is looked for first; then what it rests on is there.
         lineages, executions, calls = (self._sink.names(table) for table in (LINEAGES, EXECUTIONS, CALLS))
+        calls.sort(key=lambda name: not name.startswith(f"{CALLS}/{COMMON}/"))  # what was kept before stays kept
         return [*calls, *executions, *lineages]
 
     def _take_in(self, table: str, name: str, rows: Sequence[tuple[object, ...]]) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import threading
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -43,18 +44,17 @@ def go_through(
 
     items = [{"shard": shard.name, "todo": orjson.dumps(left).decode()} for shard, left in todo]
     outcomes = from_items(items, override_num_blocks=len(items)).map_batches(
-        _grow,
+        partial(_grow, job=job, treasurer=treasurer),
         batch_size=1,
         num_cpus=_CPUS,
         compute=TaskPoolStrategy(size=workers),
-        fn_kwargs={"job": job, "treasurer": treasurer},
     )
     for outcome in outcomes.iter_rows():
         if outcome["error"]:
             failures.append(_error(outcome["error"], outcome["message"]))
 
 
-def _grow(batch: Any, job: Job, treasurer: Any) -> Any:  # noqa: ANN401 - as Ray Data has its types
+def _grow(batch: Any, job: Job, treasurer: Any) -> Any:  # noqa: ANN401 - Ray Data's types
     """Grow one shard, in a process of Ray's."""
     import ray
 

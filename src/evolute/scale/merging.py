@@ -44,21 +44,21 @@ def merge_sink(url: str, *, out: str | Path, say: Callable[[str], None] = lambda
     recipe = resolve(yaml.safe_load(known["recipe"]), f"{url}/{RUN_FILE}").model_copy(update={"out": str(out)})
     target = Path(out)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing_folder(target, lambda folder: "it holds something; name a folder that does not exist") as partial:
-        with Ledger(partial) as ledger:
-            ledger.begin(fingerprint, known["notes"])
-            for role, identity, name in known["models"]:
-                ledger.add_model(role, bytes.fromhex(identity), name)
-            for digest, title, text in known["templates"]:
-                ledger.add_template(bytes.fromhex(digest), title, text)
-            for name in sink.names(SEEDS):
-                seeds = decode(SEEDS, sink.get(name), name)
-                ledger.transact(lambda db, rows=seeds: put_seeds(db, rows))  # type: ignore[misc]
-            say(f"{url}: {ledger.reader.seed_count():,} seeds read")
-            collector = Collector(ledger, sink, fingerprint)
-            say(f"{url}: {collector.collect():,} segments read")
-            taken_back = collector.settle(recipe)
-            write_recipe(partial, recipe)
-            export(ledger.reader.dataset(), "alpaca", partial / DATASET, verification=recipe.verify.answers)
+    why = "it holds something; name a folder that does not exist"
+    with replacing_folder(target, lambda folder: why) as partial, Ledger(partial) as ledger:
+        ledger.begin(fingerprint, known["notes"])
+        for role, identity, name in known["models"]:
+            ledger.add_model(role, bytes.fromhex(identity), name)
+        for digest, title, text in known["templates"]:
+            ledger.add_template(bytes.fromhex(digest), title, text)
+        for name in sink.names(SEEDS):
+            seeds = decode(SEEDS, sink.get(name), name)
+            ledger.transact(lambda db, rows=seeds: put_seeds(db, rows))  # type: ignore[misc]
+        say(f"{url}: {ledger.reader.seed_count():,} seeds read")
+        collector = Collector(ledger, sink, fingerprint)
+        say(f"{url}: {collector.collect():,} segments read")
+        taken_back = collector.settle(recipe)
+        write_recipe(partial, recipe)
+        export(ledger.reader.dataset(), "alpaca", partial / DATASET, verification=recipe.verify.answers)
     with Reader(target) as reader:
         return Merged(summarise(target, reader), 0, 0, taken_back)

@@ -167,17 +167,11 @@ def put_executions(db: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> Non
     db.executemany("INSERT OR IGNORE INTO executions VALUES (?, ?)", rows)
 
 
-def put_lineages(db: sqlite3.Connection, rows: Sequence[Sequence[Any]], *, only: set[int] | None = None) -> None:
-    """Record lineages with their candidates, each as a whole; one that is finished already stays.
-
-    Args:
-        db: where to.
-        rows: the lineages.
-        only: leave out those of other seeds.
-    """
+def put_lineages(db: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> None:
+    """Record lineages with their candidates, each as a whole; one that is finished already stays."""
     for seed, finished, why, candidates in rows:
         known = db.execute("SELECT 1 FROM lineages WHERE seed = ? AND why IS NULL", (seed,)).fetchone()
-        if known or (only is not None and seed not in only):
+        if known:
             continue
         db.execute("DELETE FROM candidates WHERE seed = ?", (seed,))
         db.executemany(

@@ -17,7 +17,6 @@ from evolute.scale.segments import (
     lineage_row,
     put_calls,
     put_executions,
-    put_lineages,
 )
 from evolute.scale.sink import Sink
 
@@ -56,7 +55,6 @@ class Shipper:
         """All that the ledger holds now is in the sink: what comes from here on is new."""
         (self._last,) = next(self._reader.select("SELECT coalesce(max(id), 0) FROM calls"))
         self._executions = {row[0] for row in execution_rows(self._reader, set())}
-        self._finished = set(self._finished_now())
         ledger.note(_SHIPPED, str(self._last))
 
     def ship(self, ledger: Ledger, *, lineages: bool, last: bool) -> list[str]:
@@ -116,8 +114,11 @@ class Shipper:
         ]
 
 
-def take_up(ledger: Ledger, sink: Sink, shard: str, fingerprint: bytes, todo: set[int]) -> None:
-    """Bring into a worker's ledger what the sink holds of its shard: nothing of it is asked, run or reached again."""
+def take_up(ledger: Ledger, sink: Sink, shard: str) -> None:
+    """Bring into a worker's ledger what the sink holds for its shard: nothing of it is asked or run again.
+
+    Lineages are left where they are: they follow from the calls.
+    """
     for place in (COMMON, shard):  # the run's own ledger has the last word on a call
         for name in sink.names(f"{CALLS}/{place}"):
             calls = decode(CALLS, sink.get(name), name)
@@ -126,7 +127,3 @@ def take_up(ledger: Ledger, sink: Sink, shard: str, fingerprint: bytes, todo: se
         for name in sink.names(f"{EXECUTIONS}/{place}"):
             executions = decode(EXECUTIONS, sink.get(name), name)
             ledger.transact(lambda db, rows=executions: put_executions(db, rows))  # type: ignore[misc]
-    for name in sink.names(f"{LINEAGES}/{shard}"):
-        if name.endswith(f"-{fingerprint.hex()[:16]}.parquet"):
-            lineages = decode(LINEAGES, sink.get(name), name)
-            ledger.transact(lambda db, rows=lineages: put_lineages(db, rows, only=todo))  # type: ignore[misc]

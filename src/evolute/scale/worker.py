@@ -88,7 +88,7 @@ async def grow_shard(job: Job, shard: Shard, todo: set[int], attempt: str, node:
         seeds = decode(SEEDS, sink.get(shard.file), shard.file)
         ledger.transact(lambda db: put_seeds(db, seeds, only=todo))
         with Shipper(ledger.run, sink, shard.name, attempt, fingerprint) as shipper:
-            take_up(ledger, sink, shard.name, fingerprint, todo)
+            take_up(ledger, sink, shard.name)
             shipper.begin(ledger)
             why = await _grow(job, ledger, shipper, shard, todo, attempt, ask, rescued)
     if not why:
