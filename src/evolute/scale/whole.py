@@ -64,7 +64,7 @@ def looking_on(on: str, scratch: str | None = None, *, size: int = BLOCK) -> Loo
         folder = Scratch(f"{scratch or run}/{name}", size)
 
         def look(dataset: Callable[[], Iterator[Row]], steps: Sequence[Step], table: Table) -> Iterator[Looked]:
-            with connect(on), folder.opened():
+            with folder.opened(), connect(on):
                 yield from _look(folder, tools, dataset(), steps, table)
 
         return look
