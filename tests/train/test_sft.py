@@ -353,6 +353,18 @@ def test_a_row_that_the_format_cannot_write_is_named_or_left_out(base, rows, tmp
     assert any("1 examples to train on" in line for line in said)
 
 
+def test_a_base_that_memory_cannot_hold_is_refused_before_it_is_read(rows, base, tmp_path):
+    from transformers import LlamaConfig
+
+    folder = tmp_path / "huge"
+    folder.mkdir()
+    LlamaConfig(hidden_size=1 << 18, intermediate_size=1 << 18, num_hidden_layers=1).save_pretrained(folder)
+    (folder / "model.safetensors").write_bytes(b"not read")
+    with pytest.raises(InputError, match=r"this training needs about [\d.]+ GiB .* GiB free"):
+        train(rows, out=tmp_path / "out", base=str(folder), settings=SETTINGS)
+    assert not (tmp_path / "out").exists()
+
+
 def test_memory_that_the_base_itself_holds_is_not_asked_for_twice(base, rows, tmp_path, monkeypatch):
     """What is free is looked at before the base is there: the estimate counts its weights."""
     from evolute.pipeline import trainingrun

@@ -24,8 +24,8 @@ from evolute.train.checks import Sample, check_length, check_packing, sample_ans
 from evolute.train.curve import Point, draw_curve
 from evolute.train.distributed import Precision
 from evolute.train.examples import Example, Examples, encode, split
-from evolute.train.memory import STATES, Load, check_memory, free_memory
-from evolute.train.opening import Base, compute_type, open_base
+from evolute.train.memory import STATES, Load, Memory, check_memory, free_memory
+from evolute.train.opening import Base, base_config, compute_type, open_base, weights_type
 from evolute.train.resume import alone, begin, find_record, last_checkpoint, refuse_if_busy, write_state
 
 Task = Literal["respond", "prefer", "evolver"]
@@ -143,6 +143,8 @@ class Training:
         sharded = recipe.distributed != "none"
         check_packages(recipe)
         free = free_memory(self.device)  # before the base is there, which the estimate counts
+        if (config := base_config(recipe.base)) is not None:
+            self._check_memory(config, 1, free)  # its weights alone may be too much
         base = open_base(recipe.base, self.format, recipe, device=self.device, place="cpu" if sharded else None)
         examples = self.encode(base)
         train, held_out = split(examples.kept, recipe.validation)
@@ -163,14 +165,15 @@ class Training:
         packs = recipe.packing and not self.pairs
         if packs:
             check_packing(base.model)
-        self._check_memory(base, recipe.max_length if packs else longest, free)
+        needed = self._check_memory(base.model.config, recipe.max_length if packs else longest, free)
+        self.say(f"memory: about {needed}")
         return base, examples, train, held_out
 
-    def _check_memory(self, base: Base, longest: int, free: int | None) -> None:
+    def _check_memory(self, config: Any, longest: int, free: int | None) -> Memory:  # noqa: ANN401
         recipe, compute = self.recipe, compute_type(self.recipe, self.device)
         load = Load(
             method=recipe.method,
-            weights=str(base.model.dtype).removeprefix("torch.") if recipe.method != "qlora" else compute,
+            weights=weights_type(recipe, self.device) if recipe.method != "qlora" else compute,
             compute=compute,
             length=longest,
             rows=recipe.micro_batch,
@@ -181,7 +184,7 @@ class Training:
             states=STATES.get(recipe.optimizer),
             pairs=self.pairs,
         )
-        self.say(f"memory: about {check_memory(base.model.config, load, self.device, free)}")
+        return check_memory(config, load, self.device, free)
 
     def _wants_launcher(self) -> None:
         """Stop where several devices are asked for and nobody started a process for each.

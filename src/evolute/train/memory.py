@@ -226,7 +226,9 @@ def _lora(rank: int) -> Any:  # noqa: ANN401
 
 
 def _adapter_parameters(config: Any, rank: int) -> int:  # noqa: ANN401
-    with warnings.catch_warnings():
+    import torch
+
+    with warnings.catch_warnings(), torch.device("meta"):  # else the adapter's own numbers would be drawn
         warnings.simplefilter("ignore")  # peft asks transformers in a way that it will give up
         model = _lora(rank)(_skeleton(config))
     return sum(one.numel() for one in model.parameters() if one.requires_grad)

@@ -51,6 +51,23 @@ def weights_type(recipe: TrainRecipe, device: str) -> str:
     return "bfloat16" if recipe.method != "full" and compute_type(recipe, device) == "bfloat16" else "float32"
 
 
+def base_config(name: str) -> Any:  # noqa: ANN401 - transformers' own
+    """A base model's configuration, without its weights; None of a `.gguf`, or where opening it will say what is wrong.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    from transformers import AutoConfig
+
+    found = find_model(name)
+    if found.path.suffix == ".gguf":
+        return None
+    try:
+        return AutoConfig.from_pretrained(found.path, local_files_only=True)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
 def open_base(name: str, format: Format, recipe: TrainRecipe, *, device: str = "cpu", place: str | None = None) -> Base:
     """Open a base model for a training in that format.
 
