@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
+import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -234,6 +237,52 @@ def test_an_error_of_a_worker_is_one_sentence():
     with pytest.raises(EvoluteError, match="is not there"):
         list(each(work, 1))
     assert list(each(work, 0)) == []
+
+
+def test_a_worker_that_is_killed_has_its_work_done_by_another(tmp_path):
+    marker = str(tmp_path / "killed")
+
+    def work(number):
+        if number == 2:
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+                os.kill(os.getpid(), signal.SIGKILL)
+        return number * number
+
+    assert sorted(each(work, 4)) == [(0, 0), (1, 1), (2, 4), (3, 9)]
+    assert os.path.exists(marker)  # noqa: PTH110
+
+
+def test_a_ray_that_is_started_listens_on_loopback_only():
+    code = """
+import psutil
+from evolute.scale.starting import connect
+with connect("ray", cores=1):
+    tree = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    heard = {one.laddr.ip for each in tree for one in each.net_connections("inet") if one.status == psutil.CONN_LISTEN}
+    print(sorted(heard))
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=90)
+    heard = set(ast.literal_eval(told.stdout.splitlines()[-1]))
+    assert heard, "nobody listened at all"
+    assert heard <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    assert told.stderr == "", "nor does it write of itself"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "[::1]:1"])
+def test_a_head_that_does_not_answer_is_said_at_once(address):
+    code = f"""
+from evolute.errors import InputError
+from evolute.scale.starting import connect
+try:
+    with connect("ray://{address}"):
+        print("joined")
+except InputError as error:
+    print(error)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert "no Ray cluster can be joined there" in told.stdout
+    assert told.stderr == ""
 
 
 def test_nothing_is_started_for_what_is_measured_already(run, tmp_path):
