@@ -13,7 +13,7 @@ from evolute.evolve.session import Craft, introduce
 from evolute.ledger import Ledger, Reader
 from evolute.pipeline.evolving import notes_of, resolve_recipe, write_recipe
 from evolute.scale.collecting import Collector
-from evolute.scale.driver import OnRay, _check, _claim
+from evolute.scale.driver import OnRay, _claim
 from evolute.scale.flow import _error
 from evolute.scale.merging import merge_sink
 from evolute.scale.segments import CALLS, LINEAGES, call_rows, decode, encode
@@ -236,11 +236,15 @@ def test_an_object_store_takes_files_whole():
 
 def test_what_needs_all_lineages_in_one_place_is_refused():
     plain = resolve_recipe(None, "wizardlm", SETTINGS)
-    _check(plain, None)
+    OnRay().check(plain, None)
     with pytest.raises(InputError, match=r"evolve.duplicates"):
-        _check(resolve_recipe(None, "wizardlm", SETTINGS | {"evolve.duplicates": True}), None)
+        OnRay().check(resolve_recipe(None, "wizardlm", SETTINGS | {"evolve.duplicates": True}), None)
     with pytest.raises(InputError, match=r"evolve.stop"):
-        _check(resolve_recipe(None, "wizardlm", SETTINGS | {"evolve.stop": {"command": "true"}}), None)
+        OnRay().check(resolve_recipe(None, "wizardlm", SETTINGS | {"evolve.stop": {"command": "true"}}), None)
+    with pytest.raises(InputError, match="a pilot"):
+        OnRay().check(plain, 8)
+    with pytest.raises(InputError, match="--on is 'ray', 'ray://auto'"):
+        OnRay("elsewhere")
     with pytest.raises(InputError, match="--ship-calls must be above 0, got 0"):
         OnRay(ship_calls=0)
 

@@ -70,9 +70,7 @@ class Cluster:
             return None
         from evolute.scale.driver import OnRay
 
-        return OnRay(
-            self.on, self.sink, self.local_disk, self.workers, self.shard, self.ship_calls, self.ship_seconds
-        ).run
+        return OnRay(self.on, self.sink, self.local_disk, self.workers, self.shard, self.ship_calls, self.ship_seconds)
 
     def looking(self) -> Looking | None:
         """What measures the rows of a selection on the cluster, its scratch in the sink; None: this process does."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from evolute.errors import InputError, LedgerError, RecipeError
 from evolute.evolve.budget import Budget, Limits
@@ -30,11 +30,31 @@ from evolute.seeds import SeedOptions
 Watch = Callable[[Progress, Callable[[], None]], contextlib.AbstractContextManager[Any]]
 """Given the counters, and a function that brings them up to date, shows them while a run is under way."""
 
-Runner = Callable[
-    [Ledger, Ingest, Recipe, Craft, Budget, "int | None", "Watch | None", Callable[[str], None]],
-    Coroutine[Any, Any, None],
-]
-"""Reads the seeds that `Ingest` brings and grows their lineages into the ledger: in this process, or elsewhere."""
+
+class Runner(Protocol):
+    """Grows the lineages of a run elsewhere than in this process: on a cluster (`evolute.scale`)."""
+
+    def check(self, recipe: Recipe, pilot: int | None) -> None:
+        """Refuse what it cannot do, before anything is changed.
+
+        Raises:
+            InputError: the recipe declares something that needs all lineages in one process.
+        """
+        ...
+
+    async def run(
+        self,
+        ledger: Ledger,
+        ingest: Ingest,
+        recipe: Recipe,
+        craft: Craft,
+        budget: Budget,
+        pilot: int | None,
+        watch: Watch | None,
+        say: Callable[[str], None],
+    ) -> None:
+        """Read the seeds that `ingest` brings, and grow their lineages into the ledger."""
+        ...
 
 
 def resolve_recipe(
@@ -133,6 +153,8 @@ def evolve(
     chosen = resolve_recipe(run, recipe, settings)
     places = [sources] if isinstance(sources, str) else list(sources)
     craft = Craft.of(chosen)  # a recipe that cannot work is refused before a folder is made
+    if runner is not None:
+        runner.check(chosen, pilot)
     options = seeds or SeedOptions()
     with Ledger(run) as ledger:
         if not places and not ledger.reader.seed_count():
@@ -151,7 +173,7 @@ def evolve(
             )
         try:
             in_loop(
-                lambda: (runner or _evolve)(
+                lambda: (runner.run if runner else _evolve)(
                     ledger, Ingest(ledger, places, options), chosen, craft, budget, pilot, watch, say
                 ),
                 lambda: budget.close(INTERRUPTED),

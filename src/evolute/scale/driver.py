@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -26,7 +27,7 @@ from evolute.scale.flow import Thread, appoint, go_through
 from evolute.scale.shards import Shard, cut, size_for
 from evolute.scale.shares import Standing
 from evolute.scale.sink import Sink, place_of
-from evolute.scale.starting import connect
+from evolute.scale.starting import check_address, connect
 from evolute.scale.worker import RUN_FILE, Job
 
 _LOOK_SECONDS = 0.5
@@ -57,10 +58,32 @@ class OnRay:
     ship_seconds: float = 10.0
 
     def __post_init__(self) -> None:
+        check_address(self.address)
         for name in ("workers", "shard", "ship_calls", "ship_seconds"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise InputError(f"--{name.replace('_', '-')} must be above 0, got {value!r}")
+
+    def check(self, recipe: Recipe, pilot: int | None) -> None:
+        """Refuse what a cluster cannot do.
+
+        Raises:
+            InputError: the recipe declares something that needs all lineages in one process, or only a pilot is wanted.
+        """
+        if recipe.evolve.stop is not None:
+            raise InputError(
+                "--on ray: evolve.stop holds all lineages back until a round is scored, and workers know only their "
+                "own: leave out either"
+            )
+        if recipe.evolve.duplicates:
+            raise InputError(
+                "--on ray: evolve.duplicates compares with what other lineages have kept, and workers know only their "
+                "own: leave it out (`select` finds duplicates over all rows) or --on ray"
+            )
+        if any(getattr(spec, "batch", None) is not None for spec in recipe.models.values()):
+            raise InputError("--on ray and --batch: a batch waits as well on one machine; leave out one of them")
+        if pilot is not None:
+            raise InputError("a pilot of a few lineages needs no cluster: leave --on ray out")
 
     async def run(
         self,
@@ -76,10 +99,9 @@ class OnRay:
         """Grow all lineages on the cluster: a `Runner` (`evolute.pipeline.evolving`).
 
         Raises:
-            InputError: the recipe declares something that needs all lineages in one place, or the sink is another's.
+            InputError: the sink is another run's, or there is no such cluster.
             EvoluteError: what stopped the run.
         """
-        _check(recipe, pilot)
         with ExitStack() as stack:
             stack.callback(ingest.close)
             budget.on_close.append(lambda why: ingest.wake())
@@ -124,6 +146,8 @@ class OnRay:
         if watch is not None:
             stack.enter_context(watch(progress, lambda: None))
         progress.note = "waiting for Ray"
+        # Started on a thread it warns that it takes SIGTERM for itself only on the main one, where we have it.
+        logging.getLogger("ray._private.worker").setLevel(logging.ERROR)
         await asyncio.to_thread(stack.enter_context, connect(self.address))
         progress.note = progress.note.replace("waiting for Ray", "")
         workers = self.workers or _default_workers(self.address)
@@ -205,23 +229,6 @@ async def _pass(
     await asyncio.to_thread(collector.collect)
     if failures:
         raise failures[0]
-
-
-def _check(recipe: Recipe, pilot: int | None) -> None:
-    if recipe.evolve.stop is not None:
-        raise InputError(
-            "--on ray: evolve.stop holds all lineages back until a round is scored, and workers know only their own: "
-            "leave it out, or --on ray"
-        )
-    if recipe.evolve.duplicates:
-        raise InputError(
-            "--on ray: evolve.duplicates compares with what other lineages have kept, and workers know only their own: "
-            "leave it out (`select` finds duplicates over all rows), or --on ray"
-        )
-    if any(getattr(spec, "batch", None) is not None for spec in recipe.models.values()):
-        raise InputError("--on ray and --batch: a batch waits as well on one machine; leave out one of them")
-    if pilot is not None:
-        raise InputError("a pilot of a few lineages needs no cluster: leave --on ray out")
 
 
 def _default_workers(address: str) -> int:
