@@ -119,7 +119,7 @@ def tokenizer_file(tmp_path_factory):
     words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
     words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     words.save(str(path))
-    return str(path)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +142,9 @@ def tables(run):
         }  # fmt: skip
 
 
-def test_a_selection_is_that_of_one_machine(run, tmp_path, tokenizer_file):
-    settings = SETTINGS | {"select.tokens.tokenizer": tokenizer_file}
+def test_a_selection_is_that_of_one_machine(run, tmp_path, tokenizer_file, monkeypatch):
+    monkeypatch.chdir(tokenizer_file.parent)  # workers were started elsewhere
+    settings = SETTINGS | {"select.tokens.tokenizer": tokenizer_file.name}
     alone, first, second = (shutil.copytree(run, tmp_path / name) for name in ("alone", "first", "second"))
     expected = api.select(alone, settings=settings)
     said = []

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import chdir
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -60,8 +61,9 @@ def looking_on(on: str, scratch: str | None = None, *, size: int = BLOCK) -> Loo
     check_address(on)
 
     def looking(run: Path, tools: Tools) -> Look:
+        place = scratch if scratch and "://" in scratch else str(Path(scratch or run).resolve())
         name = f"scratch-{tagged_hash('scratch-1', str(run.resolve())).hex()[:12]}"
-        folder = Scratch(f"{scratch or run}/{name}", size)
+        folder = Scratch(f"{place}/{name}", size)
 
         def look(dataset: Callable[[], Iterator[Row]], steps: Sequence[Step], table: Table) -> Iterator[Looked]:
             with folder.opened(), connect(on):
@@ -79,7 +81,8 @@ def _look(folder: Scratch, tools: Tools, rows: Iterator[Row], steps: Sequence[St
         count += 1
     there = [step.name for step in steps if not step.asks]
     kept: dict[str, list[Any]] = {step.name: [None] * count for step in steps}
-    for number, (parts, unread) in each(Measuring(folder, _offline(tools.recipe), tuple(there)), count if there else 0):
+    work = Measuring(folder, _offline(tools.recipe), tuple(there), str(Path.cwd()))
+    for number, (parts, unread) in each(work, count if there else 0):
         tools.unread_elsewhere += unread
         for name, part in parts.items():
             kept[name][number] = part
@@ -96,13 +99,16 @@ class Measuring:
     scratch: Scratch
     recipe: str
     steps: tuple[str, ...]
+    cwd: str
+    """Where the command runs: the files that a recipe names may be told from there."""
 
     def __call__(self, block: int) -> tuple[dict[str, Any], int]:
         """What each step keeps of the block, by name; and how many texts the encoder could not read."""
-        steps, tools = _steps(self.recipe)
-        rows, before = self.scratch.rows(block), tools.unread
-        kept = {step.name: _keep(self.scratch, block, step, rows) for step in steps if step.name in self.steps}
-        return kept, tools.unread - before
+        with chdir(self.cwd if Path(self.cwd).is_dir() else "."):
+            steps, tools = _steps(self.recipe)
+            rows, before = self.scratch.rows(block), tools.unread
+            kept = {step.name: _keep(self.scratch, block, step, rows) for step in steps if step.name in self.steps}
+            return kept, tools.unread - before
 
 
 @lru_cache(maxsize=2)
@@ -112,6 +118,9 @@ def _steps(recipe: str) -> tuple[Sequence[Step], Tools]:
     return steps_of(tools.recipe.select, tools), tools
 
 
+_BY_MEANING = ("duplicates", "contamination")
+
+
 def _offline(recipe: Recipe) -> str:
     """The recipe without steps that ask an endpoint, for those who cannot."""
     if recipe.select.duplicates.encoder in recipe.models:
@@ -119,9 +128,6 @@ def _offline(recipe: Recipe) -> str:
         parts = {name: getattr(select, name).model_copy(update={"semantic": None}) for name in _BY_MEANING}
         recipe = recipe.model_copy(update={"select": select.model_copy(update=parts)})
     return recipe.model_dump_json()
-
-
-_BY_MEANING = ("duplicates", "contamination")
 
 
 def _keep(scratch: Scratch, block: int, step: Step, rows: Sequence[Row]) -> Any:  # noqa: ANN401 - what `_join` takes
