@@ -315,3 +315,14 @@ def test_nobody_gets_in_without_the_password(visit, page):
     assert one.context.request.post(f"{page}/gradio_api/upload", multipart=upload).status == 404
     assert one.context.request.get(page, headers={"Host": "rebound.example"}).status == 400
     one.tab.wait_for_selector("#ask textarea")
+
+
+def test_a_trained_folder_is_talked_to_in_this_process(browser, tiny_model):
+    with served(tiny_model, "--max-tokens", "8") as url:
+        visitor = Visitor(browser, url, password="")
+        visitor.ask("Name a river.")
+        visitor.said().first.wait_for()
+        visitor.is_answered()
+        assert visitor.turns() == ["Name a river."]
+        assert visitor.errors == []
+        visitor.context.close()

@@ -58,7 +58,8 @@ class Page:
         self.votes = votes
         self.two = len(panel.talkers) == 2
         with gr.Blocks(title="Evolute", analytics_enabled=False, fill_height=True) as self.blocks:
-            self.session = gr.State(panel.new_session)
+            # Gradio copies a method together with what it belongs to: all of a model, where one is in this process.
+            self.session = gr.State(lambda: panel.new_session())
             self._draw(start)
             self._connect()
 
