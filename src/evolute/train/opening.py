@@ -9,6 +9,7 @@ from evolute.errors import InputError, MissingExtra
 from evolute.formats import Format
 from evolute.models.weights import LocalModel, find_model, open_files
 from evolute.recipe.training import TrainRecipe
+from evolute.records import Message
 
 _PADS = ("<|finetune_right_pad_id|>", "<|pad|>", "<pad>", "[PAD]", "<|padding|>", "<|PAD_TOKEN|>", "<|endoftext|>")
 """Tokens that models have for padding; the last is the one of base models whose chats end otherwise (Qwen, SmolLM)."""
@@ -85,7 +86,7 @@ def open_base(name: str, format: Format, recipe: TrainRecipe, *, device: str = "
             tokens without embedding.
         MissingExtra: torch, transformers, peft or bitsandbytes are not installed.
     """
-    from evolute.formats.encoding import ending_ids
+    from evolute.formats.encoding import encode_conversation, ending_ids
 
     found = find_model(name)
     model, tokenizer = (
@@ -113,6 +114,12 @@ def open_base(name: str, format: Format, recipe: TrainRecipe, *, device: str = "
     endings = ending_ids(tokenizer, format)
     if not endings:
         raise InputError(f"{name}: the base has no token that ends an answer (eos): nothing could teach it to stop")
+    probe = encode_conversation(tokenizer, format, (Message("user", "a"), Message("assistant", "b")))
+    if probe[-1].ids[-1] not in endings:
+        raise InputError(
+            f"{name}: the base's chat template ends no answer with a token of its own ({tokenizer.eos_token!r}, say): "
+            "nothing could teach it to stop. Take another format (--set format=vicuna-v1.1), or mend the template"
+        )
     notes += _pad(model, tokenizer, endings)
     return Base(found, model, tokenizer, endings, notes)
 
