@@ -195,7 +195,7 @@ def test_shards_keep_their_names_and_new_seeds_get_new_ones(single, tmp_path):
     with Ledger(tmp_path / "less") as less, pytest.raises(InputError, match="shards of other seeds"):
         cut(less.reader, cluster.sink, 4)
     cluster.ledger.close()
-    assert (size_for(12, 1), size_for(10, 4), size_for(10**6, 2)) == (3, 1, 1000)
+    assert (size_for(12, 1), size_for(10, 4), size_for(10**6, 2)) == (3, 1, 5000)
 
 
 def test_a_damaged_segment_is_named(single, tmp_path):

@@ -44,7 +44,7 @@ class OnRay:
         local_disk: each worker's folder for its ledgers, on the disk of its node (`{node}`: the node's name in Ray);
             default: the system's for temporary files.
         workers: how many; default: one for each node, or for each core (at most 4) where Ray is started here.
-        shard: seeds in a shard; default: what gives each worker 4 shards, at most 1,000.
+        shard: seeds in a shard; default: what gives each worker 4 shards, at most 5,000.
         ship_calls: a worker never has more calls recorded that are not in the sink.
         ship_seconds: the age at which calls are shipped, however few.
     """

@@ -12,7 +12,7 @@ from evolute.records import tagged_hash
 from evolute.scale.segments import SEEDS, encode, seed_rows
 from evolute.scale.sink import Sink
 
-MOST = 1_000
+MOST = 5_000
 """Seeds in a shard, at most, where nothing else is asked for."""
 PER_WORKER = 4
 """Shards for each worker, at least, where there are so many seeds: then a slow one holds up little."""
