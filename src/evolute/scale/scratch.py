@@ -60,8 +60,9 @@ class Scratch:
             if fs.exists(path):
                 fs.rm(path, recursive=True)
             fs.makedirs(path, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--scratch: {self.url!r} cannot be written: {error}") from None
+            self.save("probe", np.zeros(1))  # some stores make any folder, and refuse the first file
+        except (OSError, NotImplementedError) as error:
+            raise InputError(f"--scratch: {self.url!r} cannot be written: {error or 'it is read-only'}") from None
         try:
             yield self
         finally:
