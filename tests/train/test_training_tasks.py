@@ -47,6 +47,8 @@ def test_preferences_become_a_model(base, preferences, tmp_path, capsys):
     done = train(preferences, out=tmp_path / "out", base=str(base), settings=settings, task="prefer", say=said.append)
     assert (done.steps, done.examples, done.held_out) == (6, 6, 2)
     assert capsys.readouterr().out == ""
+    asked, better, worse = (len(text) for text in ("_Is 0 odd?__", "Yes._", "No, it is not._"))  # _: a control token
+    assert (done.tokens, done.learned) == (6 * (2 * asked + better + worse), 6 * (better + worse))
     lines = [orjson.loads(line) for line in (done.folder / "metrics.jsonl").read_bytes().splitlines()]
     margins = [line["rewards/margins"] for line in lines if "rewards/margins" in line]
     assert margins[-1] > margins[0] + 0.05

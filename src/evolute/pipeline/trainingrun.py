@@ -225,7 +225,7 @@ class Training:
             steps=trainer.state.global_step,
             examples=len(train),
             held_out=len(held_out),
-            tokens=sum(len(one.ids) for one in train),
+            tokens=sum(one.tokens for one in train),
             learned=sum(one.learned for one in train),
             loss=recorder.last.get("loss"),
             validation_loss=recorder.last.get("eval_loss"),

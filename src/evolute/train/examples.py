@@ -28,6 +28,11 @@ class Example:
     place: int
 
     @property
+    def tokens(self) -> int:
+        """How many tokens it has."""
+        return len(self.ids)
+
+    @property
     def learned(self) -> int:
         """How many tokens bear loss."""
         return sum(label != IGNORED for label in self.labels)
@@ -53,7 +58,7 @@ class Examples:
     @property
     def tokens(self) -> int:
         """Tokens of the examples that are kept."""
-        return sum(len(one.ids) for one in self.kept)
+        return sum(one.tokens for one in self.kept)
 
     @property
     def learned(self) -> int:

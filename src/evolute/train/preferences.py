@@ -50,6 +50,11 @@ class Pair:
         return self.prompt + max(self.chosen, self.rejected, key=len)
 
     @property
+    def tokens(self) -> int:
+        """How many tokens its two sequences have."""
+        return 2 * len(self.prompt) + self.learned
+
+    @property
     def learned(self) -> int:
         """Tokens that bear loss."""
         return len(self.chosen) + len(self.rejected)
@@ -71,7 +76,7 @@ class Pairs:
     @property
     def tokens(self) -> int:
         """Tokens of both sequences of every pair that is kept."""
-        return sum(2 * len(one.prompt) + one.learned for one in self.kept)
+        return sum(one.tokens for one in self.kept)
 
     @property
     def learned(self) -> int:
