@@ -168,6 +168,24 @@ async def test_the_terminal_leads_a_conversation(tmp_path):
     ]
 
 
+async def test_an_answer_that_was_cut_off_is_not_saved_as_one_to_learn(tmp_path):
+    out = tmp_path / "talks.jsonl"
+    finishes = iter(["stop", "length", "length"])
+
+    def reply(body):
+        choice = {"message": {"role": "assistant", "content": "So far"}, "index": 0, "finish_reason": next(finishes)}
+        return {"id": "x", "model": "m", "choices": [choice]}
+
+    async with LoopbackServer(reply) as server, talker_at(server) as talker:
+        shown = Shown(talker)
+        await shown.take("one", "two", f"/save {out}")
+        assert shown.remarks[-1] == f"added to {out}, up to an answer that was stopped or cut off"
+        with pytest.raises(InputError, match="stopped or cut off"):
+            await shown.take("/clear", "three", f"/save {out}")
+    (row,) = [orjson.loads(line) for line in out.read_bytes().splitlines()]
+    assert [message["content"] for message in row["messages"]] == ["one", "So far"]
+
+
 async def test_the_terminal_refuses_clearly_and_shows_no_escapes():
     async with LoopbackServer(lambda body: "red \x1b[31m") as server, talker_at(server) as talker:
         shown = Shown(talker)

@@ -222,6 +222,13 @@ def test_a_tokenizer_with_more_tokens_than_rows_is_refused(tmp_path):
         export_gguf(tmp_path / "m", tmp_path / "m.gguf")
 
 
+def test_a_file_of_another_kind_is_not_replaced(folder, tmp_path):
+    (tmp_path / "mine.gguf").write_text("A file of mine")
+    with pytest.raises(InputError, match="is a file of another kind, which would be lost"):
+        export_gguf(folder, tmp_path / "mine.gguf")
+    assert (tmp_path / "mine.gguf").read_text() == "A file of mine"
+
+
 def test_other_names_and_types_are_refused(folder, tmp_path):
     with pytest.raises(InputError, match=r"must end in \.gguf"):
         export_gguf(folder, tmp_path / "m.bin")

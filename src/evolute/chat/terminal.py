@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ HELP = """\
 /system TEXT   the system prompt from here on; without TEXT, shows it; /system - removes it
 /retry         ask the last question again, for another answer
 /undo          take the last question and its answer back
-/save FILE     add the conversation to FILE, as a line that `evolute train` reads
+/save FILE     add the conversation to FILE, as a line that `evolute train` reads; it ends
+               before an answer that was stopped or cut off
 /clear         begin a new conversation; the system prompt stays
 /exit          leave (Ctrl-D does as well)
 Ctrl-C stops an answer. A line that ends in a backslash goes on in the next one; // at its beginning stands for /."""
@@ -89,7 +91,9 @@ class Terminal:
         turn, answer = self.turns[-1], Answer()
         before, turn.tries = turn.answers, turn.tries + 1
         try:
+            answer.problem = "stopped"  # until it is whole
             await self._show(answer, draw_of(self.seed, 0, len(self.turns), turn.tries))
+            answer.problem = ""
         finally:
             turn.answers = [answer] if answer.text.strip() else before
             if not turn.answers:
@@ -121,11 +125,15 @@ class Terminal:
     def _save(self, name: str) -> None:
         if not name:
             raise InputError("/save where? Give a file: /save talks.jsonl")
-        messages = whole_messages(self.turns, 0, self.system)
-        if not any(message.role == "assistant" for message in messages):
+        if not self.turns:
             raise InputError("there is nothing to save yet: no question has an answer")
+        whole = list(takewhile(lambda turn: not any(one.cut or one.problem for one in turn.answers), self.turns))
+        if not whole:
+            raise InputError("not saved: the answer was stopped or cut off, and a training would learn it so; /retry")
+        messages = whole_messages(whole, 0, self.system)
         append_line(Path(name).expanduser(), {"messages": messages, "model": self.talker.name})
-        self.remark(f"added to {name}")
+        left_out = len(self.turns) - len(whole)
+        self.remark(f"added to {name}" + (", up to an answer that was stopped or cut off" if left_out else ""))
 
     def _last(self) -> Turn:
         if not self.turns:

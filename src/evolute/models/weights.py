@@ -44,16 +44,25 @@ def find_model(name: str) -> LocalModel:
         return LocalModel(find_weights(), ModelSpec().model)
     path = Path(name)
     if path.is_file() and path.suffix == ".gguf":
+        if not begins_as_gguf(path):
+            raise InputError(f"{name}: not a GGUF file: it does not begin with the letters GGUF; was it copied whole?")
         return LocalModel(path, path.stem)
     if path.is_file():
         raise InputError(f"{name}: not a model: expected a .gguf file, or a folder as transformers writes it")
     if not path.is_dir():
         raise InputError(
-            f"{name}: there is no such folder or .gguf file; for a model behind an endpoint give --base-url URL as well"
+            f"{name}: there is no such folder or .gguf file (to name a model behind an endpoint, give --base-url URL, "
+            "too, where the command has that)"
         )
     if not (path / "config.json").is_file() or not any(one.suffix in _WEIGHTS for one in path.iterdir()):
         raise InputError(f"{name}: not a model's folder: it lacks config.json or the weights (.safetensors, .bin)")
     return LocalModel(path.resolve(), path.resolve().name)
+
+
+def begins_as_gguf(path: Path) -> bool:
+    """Whether a file begins as llama.cpp's files do (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md)."""
+    with path.open("rb") as file:
+        return file.read(4) == b"GGUF"
 
 
 def open_files(

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 from evolute.errors import InputError, MissingExtra
 from evolute.files import replacing
+from evolute.models.weights import begins_as_gguf
 from evolute.train.gguf_words import Words, read_words
 from evolute.train.shards import Weights, read_json
 
@@ -51,6 +52,8 @@ def export_gguf(model: str | Path, out: Path, *, type: GgufType = "f16") -> Expo
         raise InputError(f"--type must be one of {', '.join(get_args(GgufType))}, got {type!r}")
     if out.suffix != ".gguf":
         raise InputError(f"--out must end in .gguf, got {str(out)!r}")
+    if out.is_file() and not begins_as_gguf(out):
+        raise InputError(f"--out {out} is a file of another kind, which would be lost: name another one")
     weights = Weights(model)
     try:
         import gguf
