@@ -23,7 +23,7 @@ from evolute.pipeline.ingest import Ingest, feed
 from evolute.pipeline.stopping import stop_clock, stop_signals
 from evolute.recipe import EVOLVING_ROLES, Recipe
 from evolute.scale.collecting import Collector
-from evolute.scale.flow import Thread, appoint, go_through
+from evolute.scale.flow import Thread, appoint, go_through, ray_errors
 from evolute.scale.shards import Shard, cut, size_for
 from evolute.scale.shares import Standing
 from evolute.scale.sink import Sink, place_of
@@ -223,9 +223,10 @@ async def _pass(
         if budget.why and not standing.why:
             treasurer.stop.remote(budget.why)
 
-    while not await work.ended(_LOOK_SECONDS):
+    with ray_errors():
+        while not await work.ended(_LOOK_SECONDS):
+            await look()
         await look()
-    await look()
     await asyncio.to_thread(collector.collect)
     if failures:
         raise failures[0]

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -80,6 +80,20 @@ def appoint(limits: Limits, spent: dict[str, float]) -> Any:  # noqa: ANN401 - a
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return ray.remote(Shares).options(num_cpus=0, scheduling_strategy=here).remote(limits, spent)
+
+
+@contextlib.contextmanager
+def ray_errors() -> Iterator[None]:
+    """Make an error of ours of what Ray itself raises; a worker's unforeseen error keeps its traceback."""
+    from ray.exceptions import RayError, RayTaskError
+
+    try:
+        yield
+    except RayTaskError:
+        raise
+    except RayError as error:
+        said = str(error).strip().partition("\n")[0]
+        raise EvoluteError(f"Ray: {said} What was shipped is kept: run the same command to go on") from error
 
 
 class Thread:

@@ -91,10 +91,9 @@ async def grow_shard(job: Job, shard: Shard, todo: set[int], attempt: str, node:
             take_up(ledger, sink, shard.name)
             shipper.begin(ledger)
             why = await _grow(job, ledger, shipper, shard, todo, attempt, ask, rescued)
-    if not why:
-        shutil.rmtree(ledger.run, ignore_errors=True)  # the sink has it all
-        with contextlib.suppress(OSError):  # there are others
-            folder.rmdir()
+    shutil.rmtree(ledger.run, ignore_errors=True)  # the sink has it all
+    with contextlib.suppress(OSError):  # there are others
+        folder.rmdir()
     return why
 
 
