@@ -22,6 +22,7 @@ from evolute.scale.shares import Shares
 from evolute.scale.shipping import COMMON, take_up
 from evolute.scale.sink import Sink, place_of
 from evolute.scale.worker import Job, grow_shard
+from evolute.seeds import SeedOptions
 
 SETTINGS = {"models.default.api": "scripted", "models.default.model": "m", "evolve.rounds": 2, "evolve.attempts": 2}
 
@@ -126,19 +127,13 @@ def test_a_bound_holds_for_all_workers_and_a_higher_one_goes_on(single, tmp_path
 
 
 def test_what_a_killed_attempt_left_on_this_disk_is_shipped_first(single, tmp_path):
-    cluster = Cluster(tmp_path, single, limits=Limits(calls=20))
-    asyncio.run(cluster.grow(cluster.shards[0]))
-    for name in cluster.sink.names(CALLS):  # as if nothing had come into the sink before the kill
-        (cluster.run / "segments" / name).unlink()
-    (disk,) = (tmp_path / "disk").rglob("ledger.db")
-    with Ledger(disk.parent) as ledger:
-        recorded = next(ledger.reader.select("SELECT count(*) FROM calls"))[0]
-        ledger.note("shipped", "0")
+    cluster = Cluster(tmp_path, single)
+    disk = tmp_path / "disk" / "node" / cluster.job.run / cluster.shards[0].name
+    # A worker's ledger is an ordinary one: this one holds 20 calls that the sink does not.
+    evolve(str(single.parent / "seeds.jsonl"), out=disk, recipe="wizardlm", settings=SETTINGS,
+           seeds=SeedOptions(limit=4), limits=Limits(calls=20))  # fmt: skip
+    recorded = status(disk).calls
     assert recorded == 20
-    cluster.shares = Shares(Limits(), {"calls": 0, "tokens": 0, "cost": 0.0})
-    cluster.job = Job(
-        *(getattr(cluster.job, n) for n in ("recipe", "craft", "run", "sink", "local_disk")), Limits(), 7, 0.1
-    )
     assert asyncio.run(cluster.grow(cluster.shards[0])) == ""
     cluster.collector.collect()
     with Reader(single) as reader:
