@@ -26,6 +26,7 @@ EvoluteError                      shown as one message, without a traceback; `ex
 ├── SandboxError                  a program could not be run, through no fault of its own
 │   └── SandboxUnavailable        a protection is missing: nothing is run without it
 ├── Stopped                       the run is being stopped, and begins no new call
+├── Interrupted                   the user has stopped it; the same command goes on
 └── NotRecorded                   a replay asked for a call that the ledger does not hold
 """
 
@@ -152,6 +153,12 @@ class SandboxUnavailable(SandboxError):
 
 class Stopped(EvoluteError):
     """The run is being stopped, and begins no new call."""
+
+
+class Interrupted(EvoluteError):
+    """The user has stopped it with Ctrl-C; what was done is kept, and the same command goes on."""
+
+    exit_code = 130
 
 
 class NotRecorded(EvoluteError):

@@ -8,8 +8,9 @@ import orjson
 import pytest
 from tinyllama import write_rows, write_tiny
 
-from evolute.errors import InputError, RunBusy
+from evolute.errors import InputError, Interrupted, RunBusy
 from evolute.pipeline.training import train
+from evolute.train.arguments import warmup_steps
 from evolute.train.resume import alone
 
 torch = pytest.importorskip("torch")
@@ -71,6 +72,30 @@ def test_after_sigkill_the_weights_are_those_of_an_uninterrupted_training(given,
     assert weights(again.folder) == weights(whole.folder)
     steps = [orjson.loads(line) for line in (again.folder / "metrics.jsonl").read_bytes().splitlines()]
     assert [line["step"] for line in steps if "loss" in line] == list(range(1, 13))
+
+
+def test_an_interrupt_leaves_a_checkpoint_from_which_the_same_command_goes_on(given, whole, tmp_path):
+    rows, base = given
+    said = []
+
+    def say(line):
+        said.append(line)
+        if line.startswith("step 1 of 12: loss"):
+            signal.raise_signal(signal.SIGINT)
+
+    rare = SETTINGS | {"save_steps": 50}
+    with pytest.raises(Interrupted, match=r"stopped after step 2 of 12; the same command goes on from there"):
+        train(rows, out=tmp_path / "out", base=str(base), settings=rare, say=say)
+    assert "stopping with a checkpoint after this step; Ctrl-C once more stops at once" in said
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    again = train(rows, out=tmp_path / "out", base=str(base), settings=rare)
+    assert again.resumed == 2
+    assert weights(again.folder) == weights(whole.folder)
+
+
+@pytest.mark.parametrize(("warmup", "steps", "expected"), [(0.03, 4, 0), (0.03, 100, 3), (0.0, 9, 0), (5.0, 9, 5)])
+def test_a_short_training_loses_no_step_to_the_warm_up(warmup, steps, expected):
+    assert warmup_steps(warmup, steps) == expected
 
 
 @pytest.fixture

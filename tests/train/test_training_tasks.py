@@ -143,5 +143,6 @@ def test_demonstrations_are_shown_and_not_learned(base, tmp_path, monkeypatch):
 def test_a_dry_run_counts_and_writes_nothing(base, preferences, tmp_path):
     said = []
     plan(preferences, base=str(base), settings=SETTINGS | {"max_length": 96}, task="prefer", say=said.append)
-    assert any("8 conversations" in line for line in said)
+    assert any("8 pairs" in line for line in said)
+    assert said[-1].startswith("a dry run: nothing was trained or written. It would be about ")
     assert not (tmp_path / "out").exists()

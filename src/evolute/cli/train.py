@@ -88,10 +88,10 @@ def train(
     if json:
         write_json(trained)
     else:
-        show_trained(trained)
+        show_trained(trained, task)
 
 
-def show_trained(trained: Trained) -> None:
+def show_trained(trained: Trained, task: str) -> None:
     """What a training came to, in one screen."""
     console = screen()
     line = f"{trained.folder}: {trained.steps:,} steps on {trained.examples:,} examples"
@@ -107,12 +107,15 @@ def show_trained(trained: Trained) -> None:
         console.print(Text(f"  answered  {_short(sample.answer)}"))
     for warning in trained.warnings:
         console.print(Text(f"warning: {printable(warning)}"))
-    if (trained.folder / "config.json").is_file():
-        console.print(Text(f"next: evolute chat {trained.folder}; evolute serve {trained.folder}"))
-    else:
+    if not (trained.folder / "config.json").is_file():
         from evolute.train.saving import ADAPTER
 
         console.print(Text(f"the adapter alone is in {trained.folder / ADAPTER}; peft opens it on its base"))
+    elif task == "evolver":
+        model = f"--set models.mine.api=local --set models.mine.model={trained.folder}"
+        console.print(Text(f"next: evolute evolve SEEDS --out RUN {model} --set roles.evolver.model=mine"))
+    else:
+        console.print(Text(f"next: evolute chat {trained.folder}; evolute serve {trained.folder}"))
 
 
 def _short(text: str) -> str:

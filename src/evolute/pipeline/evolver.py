@@ -254,6 +254,7 @@ class EvolverTraining(Training):
     """
 
     task = "evolver"
+    may_cut = False
 
     def read(self, dataset: Path) -> Corpus:
         """The kept evolutions, each with the lineage that it is of."""

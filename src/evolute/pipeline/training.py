@@ -105,7 +105,15 @@ def plan(
         InputError: as `train`.
     """
     resolved = prepare(base, recipe, settings, max_steps)
-    _TASKS[task]()(Path(dataset), Path(os.devnull), resolved, say).ready()
+    training = _TASKS[task]()(Path(dataset), Path(os.devnull), resolved, say)
+    _, _, train, _ = training.ready()
+    tokens = sum(one.tokens for one in train)
+    rows = -(-tokens // resolved.max_length) if resolved.packing and not training.pairs else len(train)
+    steps = resolved.steps or max(1, int(resolved.epochs * -(-rows // resolved.batch)))
+    say(
+        f"a dry run: nothing was trained or written. It would be about {steps:,} steps of {resolved.batch} "
+        f"{'packs' if rows != len(train) else 'examples'}; the same command without --dry-run does it"
+    )
 
 
 def _prefer() -> type[Training]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evolute import __version__
-from evolute.errors import InputError
+from evolute.errors import InputError, Interrupted
 from evolute.files import replacing
 from evolute.formats import FORMATS, Format, find_format
 from evolute.models.weights import find_model
@@ -24,6 +24,7 @@ from evolute.train.checks import Sample, check_length, check_packing, sample_ans
 from evolute.train.curve import Point, draw_curve
 from evolute.train.distributed import Precision
 from evolute.train.examples import Example, Examples, encode, split
+from evolute.train.interrupting import interrupts
 from evolute.train.memory import STATES, Load, Memory, check_memory, free_memory
 from evolute.train.opening import Base, base_config, compute_type, open_base, weights_type
 from evolute.train.resume import alone, begin, find_record, last_checkpoint, refuse_if_busy, write_state
@@ -74,6 +75,8 @@ class Training:
     task: Task = "respond"
     pairs = False
     """Whether an example is two sequences."""
+    may_cut = True
+    """Whether what is too long may be cut, if the recipe says so."""
 
     def __init__(self, dataset: Path, out: Path, recipe: TrainRecipe, say: Callable[[str], None]) -> None:
         quiet()
@@ -148,13 +151,14 @@ class Training:
         base = open_base(recipe.base, self.format, recipe, device=self.device, place="cpu" if sharded else None)
         examples = self.encode(base)
         train, held_out = split(examples.kept, recipe.validation)
+        kind = "pairs" if self.pairs else "conversations"
         self.say(
-            f"{self.corpus.name}: {examples.conversations:,} conversations; {len(train):,} examples to train on, "
+            f"{self.corpus.name}: {examples.conversations:,} {kind}; {len(train):,} examples to train on, "
             f"{len(held_out):,} held out; {examples.tokens:,} tokens, {examples.learned:,} of them in answers"
         )
         if self.corpus.left_out:
             self.say(f"left out: {self.corpus.left_out:,} rows that cannot be trained on")
-        for line in (*examples.describe(recipe.max_length), *base.notes):
+        for line in (*examples.describe(recipe.max_length, may_cut=self.may_cut), *base.notes):
             self.say(line)
         if (gpus := gpus_here()) > devices_here() == 1:
             self.say(f"of {gpus} GPUs one is used: --set distributed=fsdp2 shows how to start it on all")
@@ -212,12 +216,16 @@ class Training:
         from evolute.train.metrics import Recorder
 
         began = time.monotonic()
-        recorder = Recorder(self.out, self.recipe.keep, self.say)
-        trainer = self.trainer(base, train, held_out, recorder)
-        checkpoint = last_checkpoint(self.out / CHECKPOINTS, self.say)
-        if checkpoint is not None:
-            self.say(f"going on from {checkpoint}")
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with interrupts(self.say) as wish:
+            recorder = Recorder(self.out, self.recipe.keep, self.say, stopping=lambda: wish.asked)
+            trainer = self.trainer(base, train, held_out, recorder)
+            checkpoint = last_checkpoint(self.out / CHECKPOINTS, self.say)
+            if checkpoint is not None:
+                self.say(f"going on from {checkpoint}")
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        done, wanted = trainer.state.global_step, trainer.state.max_steps
+        if wish.asked and done < wanted:
+            raise Interrupted(f"stopped after step {done:,} of {wanted:,}; the same command goes on from there")
         if held_out and recorder.evaluated != trainer.state.global_step:
             trainer.evaluate()
         result = Trained(

@@ -51,7 +51,7 @@ def training_arguments(
         "max_steps": recipe.steps or -1,
         "learning_rate": recipe.learning_rate,
         "lr_scheduler_type": recipe.schedule,
-        "warmup_steps": recipe.warmup,
+        "warmup_steps": warmup_steps(recipe.warmup, recipe.steps or int(recipe.epochs * steps_per_epoch)),
         "optim": recipe.optimizer,
         "weight_decay": recipe.weight_decay,
         "max_grad_norm": recipe.max_grad_norm,
@@ -75,6 +75,15 @@ def training_arguments(
         "dataloader_pin_memory": device.startswith("cuda"),
         "push_to_hub": False,
     }
+
+
+def warmup_steps(warmup: float, steps: int) -> int:
+    """The steps of the warm-up; a share of all is rounded down.
+
+    transformers rounds it up, and its first step of any warm-up has the learning rate 0: of a training of few steps one
+    would be lost.
+    """
+    return int(warmup if warmup >= 1 else warmup * steps)
 
 
 def check_packages(recipe: TrainRecipe) -> None:

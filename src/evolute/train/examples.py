@@ -74,7 +74,7 @@ class Examples:
             ("not to be written in the format: dropped", len(self.unwritten)),
         ]
 
-    def describe(self, max_length: int) -> Iterator[str]:
+    def describe(self, max_length: int, *, may_cut: bool = True) -> Iterator[str]:
         """What one wants to know before the training: how long the examples are, and which are left out."""
         if not self.lengths:
             return
@@ -89,7 +89,8 @@ class Examples:
         if self.dropped:
             yield (
                 f"dropped: {self.dropped:,} of {len(ranked):,} are longer than max_length ({max_length:,}); "
-                "--set too_long=truncate cuts them, --set max_length=N takes longer ones"
+                + ("--set too_long=truncate cuts them, " if may_cut else "")
+                + "--set max_length=N takes longer ones"
             )
         if self.truncated:
             yield f"cut: {self.truncated:,} of {len(ranked):,} are longer than max_length ({max_length:,})"

@@ -30,13 +30,22 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         keep: how many checkpoints stay.
         say: gets a line now and then.
         every: seconds between such lines.
+        stopping: whether the training is to end after this step, with a checkpoint.
     """
 
-    def __init__(self, out: Path, keep: int, say: Callable[[str], None], every: float = 10.0) -> None:
+    def __init__(
+        self,
+        out: Path,
+        keep: int,
+        say: Callable[[str], None],
+        every: float = 10.0,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.file = out / METRICS
         self.keep = keep
         self.say = say
         self.every = every
+        self.stopping = stopping
         self.last: dict[str, Any] = {}
         self.evaluated = -1
         self.began = time.monotonic()
@@ -54,6 +63,8 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         """Measure the last step, whatever `log_steps` says; write no checkpoint: the model itself comes next."""
         if state.global_step >= state.max_steps:
             control.should_log, control.should_save = True, False
+        elif self.stopping():
+            control.should_save = control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:  # noqa: ANN401
         """One line of metrics.

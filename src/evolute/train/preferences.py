@@ -92,7 +92,7 @@ class Pairs:
             ("not to be written in the format: dropped", len(self.unwritten)),
         ]
 
-    def describe(self, max_length: int) -> Iterator[str]:
+    def describe(self, max_length: int, *, may_cut: bool = True) -> Iterator[str]:
         """What one wants to know before the training: how long the pairs are, and which are left out."""
         if not self.lengths:
             return

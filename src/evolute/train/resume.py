@@ -106,9 +106,13 @@ def _read(state: Path) -> dict[str, Any]:
 def _difference(found: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     """What decides the result, and is not the same."""
     old, new = _flat(found.get("recipe", {})), _flat(plan["recipe"])
-    said = [f"{name} {old.get(name)!r}, not {new[name]!r}" for name in new if old.get(name) != new[name]]
+    said = [f"{name} {_shown(old.get(name))}, not {_shown(new[name])}" for name in new if old.get(name) != new[name]]
     said += [f"another {name}" for name in ("dataset", "base", "template") if found.get(name) != plan.get(name)]
     return ", ".join(said) or "made by another version"
+
+
+def _shown(value: object) -> str:
+    return "unset" if value is None else repr(value)
 
 
 def _flat(fields: Mapping[str, Any], before: str = "") -> dict[str, Any]:
