@@ -23,6 +23,9 @@ import psutil
 
 HERE = Path(__file__).parent
 MEBIBYTE = 2**20
+CANDIDATE = """seed, round, slot, attempt, id, parent, operation, template, instruction, reason, evidence, evolve_call,
+    judge_call, respond_call"""
+"""The ledger's columns of a candidate that was not verified."""
 EVOLVER_ONLY = (
     "--set", "evolve.judge=false", "--set", "evolve.respond=never", "--set", "evolve.seed_responses=keep",
 )  # fmt: skip

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-from common import MEBIBYTE, evolute, measure, say, seed_texts, table
+from common import CANDIDATE, MEBIBYTE, evolute, measure, say, seed_texts, table
 from evolute.ledger import LEDGER, Ledger
 from evolute.recipe import load, resolve
 from evolute.records import Seed, tagged_hash
@@ -48,7 +48,7 @@ def write_shard(run: Path, first: int, size: int) -> None:
 def _write_lineages(db: sqlite3.Connection, position: int, seeds: list[Seed]) -> None:
     places = list(enumerate(seeds, position))
     db.executemany(f"{_CALL} latency, attempts) VALUES (?, ?, ?, ?, 200, 100, 0, 0, 1.5, 1)", _calls(seeds))
-    db.executemany(f"INSERT INTO candidates VALUES ({', '.join('?' * 14)})", _candidates(places))
+    db.executemany(f"INSERT INTO candidates ({CANDIDATE}) VALUES ({', '.join('?' * 14)})", _candidates(places))
     db.executemany("INSERT INTO lineages VALUES (?, NULL)", ((place,) for place, _ in places))
 
 

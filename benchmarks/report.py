@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import MEBIBYTE, evolute, measure, say, seed_texts, table, verdict
+from common import CANDIDATE, MEBIBYTE, evolute, measure, say, seed_texts, table, verdict
 from evolute.ledger import Ledger
 from evolute.records import Seed, tagged_hash
 
@@ -83,7 +83,7 @@ def _insert(db, calls, judged, positions) -> None:
         cached_tokens, latency, attempts) VALUES (?, ?, ?, ?, 'stop', 300, 120, 0, 0, 0.8, 1)""",
         calls,
     )
-    db.executemany(f"INSERT INTO candidates VALUES ({', '.join('?' * 14)})", judged)
+    db.executemany(f"INSERT INTO candidates ({CANDIDATE}) VALUES ({', '.join('?' * 14)})", judged)
     db.executemany("INSERT INTO lineages VALUES (?, NULL)", ((position,) for position in positions))
 
 

@@ -13,7 +13,7 @@ import tempfile
 from itertools import islice
 from pathlib import Path
 
-from common import MEBIBYTE, evolute, measure, say, table, verdict
+from common import CANDIDATE, MEBIBYTE, evolute, measure, say, table, verdict
 from duplicates import DATA, _families, _origins
 from evolute.ledger import Ledger
 from evolute.recipe import load, resolve
@@ -64,7 +64,7 @@ def write_run(run: Path, data: Path, count: int) -> None:
 
 
 def _insert(db, rows) -> None:
-    db.executemany(f"INSERT INTO candidates VALUES ({', '.join('?' * 14)})", rows)
+    db.executemany(f"INSERT INTO candidates ({CANDIDATE}) VALUES ({', '.join('?' * 14)})", rows)
     db.executemany("INSERT INTO lineages VALUES (?, NULL)", ((row[0],) for row in rows))
 
 
