@@ -12,6 +12,7 @@ from evolute.evolve.budget import Limits
 from evolute.evolve.session import Craft, introduce
 from evolute.ledger import Ledger, Reader
 from evolute.pipeline.evolving import notes_of, resolve_recipe, write_recipe
+from evolute.scale.allowance import CUT_OFF
 from evolute.scale.collecting import Collector
 from evolute.scale.driver import OnRay, _claim
 from evolute.scale.flow import _error
@@ -255,3 +256,22 @@ def test_lineages_survive_the_way_through_parquet(single):
     with Reader(single) as reader:
         row = lineage_row(reader, 1, finished=True, why=None)
     assert decode(LINEAGES, encode(LINEAGES, [row]), "here") == [row]
+
+
+def test_a_worker_that_is_cut_off_begins_no_further_call(single, tmp_path, monkeypatch):
+    monkeypatch.setattr("evolute.scale.allowance.SILENT", 0.1)
+    cluster = Cluster(tmp_path, single, settings={"models.default.latency": 0.05, "models.default.concurrency": 1})
+    asked = []
+
+    async def ask(report):
+        asked.append(report)
+        if len(asked) > 1:
+            await asyncio.Event().wait()
+        return cluster.shares.ask(report)
+
+    cluster.ask = ask
+    assert asyncio.run(cluster.grow(cluster.shards[0])) == CUT_OFF
+    cluster.collector.collect()
+    assert 0 < next(cluster.ledger.reader.select("SELECT count(*) FROM calls"))[0] < 40  # what it had made is shipped
+    assert cluster.ledger.reader.finished_count() < 4
+    cluster.ledger.close()

@@ -13,10 +13,12 @@ from evolute.models.balancing import Balanced
 from evolute.models.pacing import Paced, Share
 from evolute.recipe import Price
 from evolute.records import Usage
-from evolute.scale.shares import BOUNDS, Demand, Reply, Report
+from evolute.scale.shares import BOUNDS, SILENT, Demand, Reply, Report
 
 ASK_SECONDS = 0.5
 """How often a worker reports, and asks; at once (but for `_LEAST_SECONDS`) where calls wait for a grant."""
+CUT_OFF = "the run's command has not answered"
+"""Why a worker stops that has no reply for as long as makes it count as gone: it may be cut off, and replaced."""
 _LEAST_SECONDS = 0.05
 _FIRST_NEED = 8  # calls wanted before any has shown how fast they come; of other bounds, a tenth
 
@@ -158,7 +160,12 @@ class Link:
     async def ask(self, *, ended: bool = False) -> None:
         """Report once, and do as the reply says."""
         report = self._report(ended)
-        reply = await self._ask(report)
+        try:
+            async with asyncio.timeout(SILENT):
+                reply = await self._ask(report)
+        except TimeoutError:
+            self._budget.close(CUT_OFF)  # others have our share by now, and perhaps our shard
+            return
         del self._shipped[: len(report.shipped)]
         if ended:
             return

@@ -155,9 +155,8 @@ class OnRay:
         job = Job(recipe, craft, name, sink.url, self.local_disk, budget.limits, self.ship_calls, self.ship_seconds)
         while not budget.why:
             todo = [(shard, left) for shard in shards if (left := shard.unfinished(ledger.reader))]
-            if todo:
-                await _pass(job, todo, min(workers, len(todo)), budget, meter, collector)
-            if not collector.settle(recipe):
+            again = bool(todo) and await _pass(job, todo, min(workers, len(todo)), budget, meter, collector)
+            if not collector.settle(recipe) and not again:
                 return
 
 
@@ -207,12 +206,13 @@ async def _pass(
     budget: Budget,
     meter: _Meter,
     collector: Collector,
-) -> None:
-    """Have all these shards grown once, and take in what comes of them."""
+) -> bool:
+    """Have all these shards grown once, and take in what comes of them; whether a worker left one unfinished."""
     meter.begin()
     treasurer = appoint(job.limits, meter.spent)
     failures: list[EvoluteError] = []
-    work = Thread(lambda: go_through(job, todo, workers, treasurer, failures))
+    left: list[str] = []
+    work = Thread(lambda: go_through(job, todo, workers, treasurer, failures, left))
 
     async def look() -> None:
         standing: Standing = await treasurer.standing.remote()
@@ -230,6 +230,7 @@ async def _pass(
     await asyncio.to_thread(collector.collect)
     if failures:
         raise failures[0]
+    return bool(left)
 
 
 def _default_workers(address: str) -> int:

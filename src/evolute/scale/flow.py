@@ -30,6 +30,7 @@ def go_through(
     workers: int,
     treasurer: Any,  # noqa: ANN401 - an actor's handle has no type
     failures: list[EvoluteError],
+    left: list[str],
 ) -> None:
     """Have Ray Data take the shards to workers; one whose worker or node dies, it takes to another, time and again.
 
@@ -39,6 +40,7 @@ def go_through(
         workers: so many at a time.
         treasurer: what `appoint` gave.
         failures: where errors that must stop the run are put as they come.
+        left: where is put why a shard was left unfinished.
     """
     from ray.data import TaskPoolStrategy, from_items
 
@@ -50,6 +52,8 @@ def go_through(
         compute=TaskPoolStrategy(size=workers),
     )
     for outcome in outcomes.iter_rows():
+        if outcome["left"]:
+            left.append(outcome["left"])
         if outcome["error"]:
             failures.append(_error(outcome["error"], outcome["message"]))
 
@@ -60,17 +64,17 @@ def _grow(batch: Any, job: Job, treasurer: Any) -> Any:  # noqa: ANN401 - Ray Da
 
     name, todo = str(batch["shard"][0]), set(orjson.loads(str(batch["todo"][0])))
     attempt, node = uuid.uuid4().hex[:12], ray.get_runtime_context().get_node_id()
-    error = message = ""
+    left = error = message = ""
 
     async def ask(report: Report) -> Reply:
         reply: Reply = await treasurer.ask.remote(report)
         return reply
 
     try:
-        in_loop(lambda: grow_shard(job, Shard.parse(name), todo, attempt, node, ask), lambda: None)
+        left = in_loop(lambda: grow_shard(job, Shard.parse(name), todo, attempt, node, ask), lambda: None)
     except EvoluteError as failure:
         error, message = type(failure).__name__, str(failure)
-    return {"shard": [name], "error": [error], "message": [message]}
+    return {"left": [left], "error": [error], "message": [message]}
 
 
 def appoint(limits: Limits, spent: dict[str, float]) -> Any:  # noqa: ANN401 - an actor's handle has no type
