@@ -28,7 +28,7 @@ def replacing(out: Path) -> Iterator[BinaryIO]:
         with new_file(partial) as file:
             yield file
         partial.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         raise _unwritable(out, error) from error
     finally:
@@ -53,10 +53,10 @@ def replacing_folder(out: Path, objection: Callable[[Path], str]) -> Iterator[Pa
         partial.mkdir()
         yield partial
         for folder in (partial, *(path for path in partial.iterdir() if path.is_dir())):
-            _sync_folder(folder)
+            sync_folder(folder)
         _check_folder(out, target, objection)  # once more: writing took a while
         _swap(partial, target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         raise _unwritable(out, error) from error
     finally:
@@ -126,7 +126,7 @@ def _check_parent(out: Path, target: Path) -> None:
         raise InputError(f"{out}: there is no folder {target.parent}; make it first")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the new name durable as well; Windows has no such call."""
     if os.name == "nt":
         return

@@ -23,6 +23,7 @@ _MODEL = Group("Model", sort_key=1)
 _RECIPE = Group("Recipe", sort_key=2)
 _SEEDS = Group("Seeds", sort_key=3)
 _BOUNDS = Group("Bounds (a higher one resumes)", sort_key=4)
+_BATCHES = Group("Batches (docs/batches.md)", sort_key=5)
 
 BaseUrl = Annotated[str | None, Parameter(group=_MODEL, help="The endpoint, up to its version: http://host:8000/v1.")]
 ModelName = Annotated[str | None, Parameter(group=_MODEL, help="The model's name at the endpoint.")]
@@ -77,6 +78,18 @@ Split = Annotated[str, Parameter(group=_SEEDS, help="The split of a dataset on t
 MaxCost = Annotated[float | None, Parameter(group=_BOUNDS, help="US dollars, over all sessions of the run.")]
 MaxCalls = Annotated[int | None, Parameter(group=_BOUNDS, help="Calls, over all sessions of the run.")]
 MaxTokens = Annotated[int | None, Parameter(group=_BOUNDS, help="Tokens, prompt and completion, over all sessions.")]
+Batch = Annotated[
+    bool,
+    Parameter(
+        group=_BATCHES, negative="", help="Calls wait for the provider's batch API: half the price, within a day."
+    ),
+]
+Leave = Annotated[
+    bool,
+    Parameter(
+        group=_BATCHES, negative="", help="End once all that can be asked is submitted; the same command fetches it."
+    ),
+]
 MaxMinutes = Annotated[float | None, Parameter(group=_BOUNDS, help="Minutes of this session.")]
 
 
@@ -117,6 +130,8 @@ def evolve(
     max_calls: MaxCalls = None,
     max_tokens: MaxTokens = None,
     max_minutes: MaxMinutes = None,
+    batch: Batch = False,
+    leave: Leave = False,
     cluster: Cluster | None = None,
     json: Json = False,
 ) -> None:
@@ -139,9 +154,9 @@ def evolve(
         [file] if file else [],
         out=out,
         recipe=recipe,
-        settings=settings,
+        settings=in_batches(batch, cluster) | settings,
         seeds=_options(column, where, limit, sample, seed, every_turn, skip_bad, split),
-        limits=Limits(max_cost, max_calls, max_tokens, max_minutes),
+        limits=Limits(max_cost, max_calls, max_tokens, max_minutes, leave),
         watch=watch_on(sys.stderr),
         say=say,
         runner=cluster.runner() if cluster else None,
@@ -216,6 +231,17 @@ def plan(
         write_json(estimate)
     else:
         show_estimate(estimate, go_on)
+
+
+def in_batches(batch: bool, cluster: Cluster | None) -> dict[str, Any]:
+    """The recipe field that --batch stands for; it goes before the others, which may say more.
+
+    Raises:
+        InputError: the run is sent to a cluster.
+    """
+    if batch and cluster is not None and cluster.on is not None:
+        raise InputError("--batch and --on ray: a provider's batches need no cluster; give one of them")
+    return {"models.default.batch": True} if batch else {}
 
 
 def _settings(

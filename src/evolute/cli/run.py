@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from evolute.cli.cluster import Cluster
-from evolute.cli.evolve import MaxCalls, MaxCost, MaxMinutes, MaxTokens, Set
+from evolute.cli.evolve import Batch, Leave, MaxCalls, MaxCost, MaxMinutes, MaxTokens, Set, in_batches
 from evolute.cli.screen import Json, say, show_summary, status_of, watch_on, write_json
 from evolute.cli.screen import out as screen
 from evolute.cli.select import show_selected
@@ -40,6 +40,8 @@ def run(
     max_calls: MaxCalls = None,
     max_tokens: MaxTokens = None,
     max_minutes: MaxMinutes = None,
+    batch: Batch = False,
+    leave: Leave = False,
     cluster: Cluster | None = None,
     json: Json = False,
 ) -> None:
@@ -55,8 +57,8 @@ def run(
         recipe,
         out=out,
         sources=seeds or (),
-        settings=dict(parse_assignment(text) for text in set_ or ()),
-        limits=Limits(max_cost, max_calls, max_tokens, max_minutes),
+        settings=in_batches(batch, cluster) | dict(parse_assignment(text) for text in set_ or ()),
+        limits=Limits(max_cost, max_calls, max_tokens, max_minutes, leave),
         leave_over=leave_over,
         anew=anew,
         watch=None if json else watch_on(sys.stderr),

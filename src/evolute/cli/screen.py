@@ -53,7 +53,7 @@ def status_of(stopped: str) -> int:
     """The exit status of a stage that is not done: interrupted, stopped by a bound, or left over."""
     if stopped == INTERRUPTED:
         return 130
-    return 4 if stopped.startswith("--max-") else 3
+    return 4 if stopped.startswith("--") else 3
 
 
 def watch_on(stream: TextIO) -> Callable[[Progress, Callable[[], None]], AbstractContextManager[Any]]:

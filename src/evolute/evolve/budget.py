@@ -18,13 +18,14 @@ class Limits:
     """Bounds on what is spent.
 
     `cost` (US dollars), `calls` and `tokens` (prompt and completion) hold for the run, over all its sessions;
-    `minutes` for this session.
+    `minutes` for this session. `leave` ends this session once all that can be asked waits in batches.
     """
 
     cost: float | None = None
     calls: int | None = None
     tokens: int | None = None
     minutes: float | None = None
+    leave: bool = False
 
     def __post_init__(self) -> None:
         for name in ("cost", "calls", "tokens", "minutes"):
@@ -40,10 +41,29 @@ class Budget:
         self.limits = limits
         self.progress = progress
         self.why = ""
+        self.spent_up = False
         self.on_close: list[Callable[[str], None]] = []
         self._session_calls = 0
         self._session_tokens = 0
         self._session_cost = 0.0
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the session is to end once all that can be asked waits in batches."""
+        return self.limits.leave
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether tokens or cost are bounded, and no call has shown yet what it takes."""
+        return self.progress.calls == 0 and (self.limits.tokens, self.limits.cost) != (None, None)
+
+    def carry(self, calls: int) -> None:
+        """So many calls of an earlier session are under way."""
+        self.progress.in_flight += calls
+
+    def remark(self, note: str) -> None:
+        """Show a note beside the progress."""
+        self.progress.note = note
 
     def close(self, why: str) -> None:
         """Begin no further call; those in flight end, and are recorded."""
@@ -94,17 +114,21 @@ class Budget:
     def _check(self) -> None:
         limits, progress = self.limits, self.progress
         if limits.calls is not None and progress.calls + progress.in_flight >= limits.calls:
-            self.close(f"--max-calls {limits.calls} is reached")
-        # What is in flight will cost about what a call has cost so far.
-        calls = max(1, self._session_calls)
+            self._spend_up(f"--max-calls {limits.calls} is reached")
+        # What is in flight will cost about what a call has cost so far: in this session, else in those before.
+        here, calls = self._session_calls, max(1, self._session_calls or progress.calls)
         if limits.tokens is not None:
             spent = progress.prompt_tokens + progress.completion_tokens
-            if spent + progress.in_flight * self._session_tokens / calls >= limits.tokens:
-                self.close(f"--max-tokens {limits.tokens} is reached")
+            if spent + progress.in_flight * (self._session_tokens if here else spent) / calls >= limits.tokens:
+                self._spend_up(f"--max-tokens {limits.tokens} is reached")
         if limits.cost is not None and progress.cost is not None:
-            expected = progress.cost + progress.in_flight * self._session_cost / calls
+            expected = progress.cost + progress.in_flight * (self._session_cost if here else progress.cost) / calls
             if expected >= limits.cost:
-                self.close(f"--max-cost {limits.cost} is reached")
+                self._spend_up(f"--max-cost {limits.cost} is reached")
+
+    def _spend_up(self, why: str) -> None:
+        self.spent_up = self.spent_up or not self.why
+        self.close(why)
 
 
 class Metered:

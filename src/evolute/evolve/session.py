@@ -18,8 +18,10 @@ from evolute.evolve.lineage import Lineage, Role, Setting
 from evolute.evolve.seen import Remembered, Seen
 from evolute.evolve.verifying import Verifying
 from evolute.ledger import CandidateRow, Executions, Ledger, Reader
+from evolute.ledger.batches import BatchBook
 from evolute.models import Model, Pacer
 from evolute.models.balancing import TRIES, Balanced
+from evolute.models.batching.batched import check_elsewhere, open_batched
 from evolute.models.opening import open_endpoint
 from evolute.models.pacing import Paced
 from evolute.models.prices import unit_price
@@ -161,10 +163,12 @@ async def open_recorded(
 ) -> tuple[Recalled, Pacer]:
     """Open a model as a run asks it: recalled, paced, metered, recorded; `stack` closes it.
 
-    Where the recipe names replicas, calls are balanced over the endpoints, each of which is paced for itself.
+    Where the recipe names replicas, calls are balanced over the endpoints, each of which is paced for itself. Where it
+    has calls wait for batches, these stand in the pacer's place.
 
     Raises:
-        InputError: the budget bounds the cost, and the model's price is unknown.
+        InputError: the budget bounds the cost, and the model's price is unknown; or batches of the model are waiting,
+            and would not be fetched.
     """
     price: Price | None = unit_price(spec)
     if price is None and budget.limits.cost is not None:
@@ -172,6 +176,10 @@ async def open_recorded(
             f"--max-cost needs a price, and none is known for {spec.model!r}: give it with "
             "--set 'models.default.price={input: DOLLARS, output: DOLLARS}' (per million tokens)"
         )
+    if spec.batch is not None:
+        batched = await stack.enter_async_context(open_batched(ledger, spec, budget, price))
+        return Recalled(batched, ledger), batched
+    check_elsewhere(BatchBook(ledger, spec.identity, ""), ledger.run)
     places = spec.places
     failed_tries: dict[bytes, int] = {}
     renewals = []

@@ -151,6 +151,8 @@ def evolve(
     """
     run = Path(out)
     chosen = resolve_recipe(run, recipe, settings)
+    if limits is not None and limits.leave and not any(spec.batch for spec in chosen.models.values()):
+        raise InputError("--leave is for batches: give --batch, too, or set models.NAME.batch in the recipe")
     places = [sources] if isinstance(sources, str) else list(sources)
     craft = Craft.of(chosen)  # a recipe that cannot work is refused before a folder is made
     if runner is not None:

@@ -12,6 +12,7 @@ import orjson
 
 from evolute.errors import InputError
 from evolute.ledger import Reader, SelectionReader, Totals
+from evolute.ledger.batches import BatchRow, batches
 from evolute.ledger.rounds import Rounds
 from evolute.models.prices import cost, unit_price
 from evolute.recipe import Price, Recipe, load, resolve
@@ -83,6 +84,8 @@ class Summary:
     """How far an evolution with a barrier between rounds has come (Evol Stop); None without one."""
     verified: int = 0
     unverified: Mapping[str, int] = field(default_factory=dict)
+    batches: Sequence[BatchRow] = ()
+    """All batches, in the order in which they were made."""
 
     @property
     def rolled_back(self) -> int:
@@ -186,6 +189,7 @@ def summarise(run: Path, reader: Reader) -> Summary:
         rounds=Rounds.read(reader),
         verified=verifications.pop("", 0),
         unverified=dict(verifications.most_common()),
+        batches=batches(reader),
     )
 
 

@@ -1,0 +1,245 @@
+"""One batch's life: submitted, waited for, fetched, ended; and taken up again where an earlier process left it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import Protocol, TypeVar
+
+from evolute.errors import (
+    AuthenticationFailed,
+    CallFailed,
+    EndpointError,
+    EndpointGone,
+    EvoluteError,
+    RequestRejected,
+)
+from evolute.ledger.batches import Asked, BatchBook, BatchRow
+from evolute.models.batching import BatchProvider, BatchResult, BatchStatus
+from evolute.records import Completion, Failure
+
+T = TypeVar("T")
+
+_SOONEST, _LATEST = 0.2, 60.0  # seconds between two looks at a batch
+_SHARE_OF_AGE = 0.05  # a batch that has taken an hour is not looked at every second
+_PATIENCE = 3600.0  # seconds for which nothing but failures may come from a provider
+_SUBMISSIONS = 2  # times that a provider which cannot be reached is tried before the run gives up
+_GRACE = 0.25  # of the hours that a batch may take, for one that was cancelled to end
+_REFUSALS = 4  # batches refused one after the other, with none under way, after which the run gives up
+_TOGETHER = 256  # results recorded at once
+
+
+class Unasked(CallFailed):
+    """A batch was refused as a whole, or never reached the provider: none of its requests has been tried."""
+
+
+class Desk(Protocol):
+    """Where the results of batches go."""
+
+    resting: int
+    """Batches that are known to be under way, and are not due to be looked at."""
+    succeeded: bool
+    """Whether the endpoint has shown that it answers."""
+
+    async def record(self, answers: Sequence[tuple[Asked, Completion]]) -> None:
+        """Make completions durable, then give them to whoever waits."""
+        ...
+
+    def give_up(self, keys: Sequence[bytes], errors: dict[bytes, EvoluteError], default: EvoluteError) -> None:
+        """Tell whoever waits for these that no answer came."""
+        ...
+
+
+class Follower:
+    """Follows batches of one provider to their ends.
+
+    Args:
+        provider: where they are.
+        book: where they are recorded.
+        desk: where their results go.
+        folder: where the files of requests lie.
+        hours: after which a batch is cancelled.
+    """
+
+    def __init__(self, provider: BatchProvider, book: BatchBook, desk: Desk, folder: Path, hours: float) -> None:
+        self._provider, self._book, self._desk = provider, book, desk
+        self._folder, self._seconds = folder, hours * 3600
+        self._strangers: set[str] = set()
+        self._refused = 0
+
+    async def submit(self, batch: BatchRow) -> None:
+        """Submit an intended batch, and follow it to its end.
+
+        Raises:
+            EndpointError: the provider cannot be reached, or refuses; the intent stays recorded.
+            LedgerError: nothing can be recorded.
+        """
+        path = self._path(batch)
+        for attempt in range(_SUBMISSIONS):
+            try:
+                provider_id = await self._provider.submit(batch.name, path, batch.requests)
+            except CallFailed as error:
+                failure = error
+                found = await self._find(batch)  # the answer was lost, but perhaps not the batch
+                if found is None:
+                    await asyncio.sleep(_pause(attempt))
+                    continue
+                return await self._follow(self._book.confirm(batch, found), perhaps_not_ours=True)
+            return await self._follow(self._book.confirm(batch, provider_id))
+        raise EndpointGone(f"a batch cannot be submitted: {failure}. Run the same command to go on")
+
+    async def resume(self, batch: BatchRow) -> None:
+        """Follow a batch of an earlier process; whether one that it meant to submit exists, the provider says.
+
+        Raises:
+            EndpointError, LedgerError: as `submit`.
+        """
+        if batch.provider_id is None:
+            found = await self._find(batch)
+            if found is None:
+                self._end(batch, "unsent", "it never reached the provider", {}, Unasked("asked again"))
+                return
+            batch = self._book.confirm(batch, found)
+        await self._follow(batch, perhaps_not_ours=True)
+
+    async def _follow(self, batch: BatchRow, *, perhaps_not_ours: bool = False) -> None:
+        status = await self._ended(batch)
+        errors: dict[bytes, EvoluteError] = {}
+        any_results, ours = await self._persist(lambda: self._fetch(batch, errors))
+        if perhaps_not_ours and any_results and not ours:
+            self._strangers.add(batch.provider_id or "")
+            await self.resume(self._book.disown(batch))
+        else:
+            await self._settle(batch, status, errors)
+
+    async def _find(self, batch: BatchRow) -> str | None:
+        known = self._book.known_ids() | self._strangers
+        return await self._persist(
+            lambda: self._provider.find(batch.name, batch.created, batch.requests, known), patience=0
+        )
+
+    async def _ended(self, batch: BatchRow) -> BatchStatus:
+        """Wait for a batch's end; one that takes too long is cancelled, and in the end waited for no more."""
+        cancelled: float | None = None
+        seen = (batch.answered, batch.detail)
+        while True:
+            status = await self._persist(lambda: self._status(batch))
+            age = time.time() - batch.since
+            if status.state != "running":
+                return status
+            if cancelled is not None and time.time() - cancelled > max(1.0, _GRACE * self._seconds):
+                return replace(status, state="cancelled", detail="it did not end, though it was cancelled")
+            if age > self._seconds and cancelled is None:
+                await self._persist(lambda: self._provider.cancel(batch.provider_id or ""))
+                cancelled = time.time()
+                continue
+            if (status.done, status.detail) != seen:
+                seen = (status.done, status.detail)
+                self._book.progressed(batch, *seen)
+            self._desk.resting += 1
+            left = self._seconds - age if cancelled is None else _LATEST
+            try:
+                await asyncio.sleep(max(_SOONEST, min(_LATEST, _SHARE_OF_AGE * age, left)))
+            finally:
+                self._desk.resting -= 1
+
+    async def _status(self, batch: BatchRow) -> BatchStatus:
+        try:
+            return await self._provider.status(batch.provider_id or "")
+        except AuthenticationFailed:
+            raise
+        except EndpointError as error:
+            if time.time() - batch.since < self._seconds:
+                raise
+            return BatchStatus("expired", 0, 0, 0, f"the provider does not know it any more: {error}")
+
+    async def _fetch(self, batch: BatchRow, errors: dict[bytes, EvoluteError]) -> tuple[bool, bool]:
+        """Record a batch's results; whether there were any, and whether any was of a request of ours."""
+        part: list[BatchResult] = []
+        count, ours = 0, False
+        async for result in self._provider.results(batch.provider_id or ""):
+            part.append(result)
+            count += 1
+            if len(part) == _TOGETHER:
+                ours = await self._take(batch, part, errors) or ours
+                part.clear()
+        ours = await self._take(batch, part, errors) or ours
+        return count > 0, ours
+
+    async def _take(self, batch: BatchRow, results: Sequence[BatchResult], errors: dict[bytes, EvoluteError]) -> bool:
+        by_key = {bytes.fromhex(result.key): result for result in results if len(result.key) == 32}
+        asked = self._book.asked(batch, by_key)
+        if not asked:
+            return self._book.holds_any(batch, by_key)
+        answers = []
+        for key, request in asked.items():
+            result = by_key[key]
+            if result.completion is not None:
+                answers.append((request, result.completion))
+            else:
+                errors[key] = result.error or CallFailed("a batch left this request unanswered")
+        if answers:
+            self._refused = 0
+            self._desk.succeeded = True
+            await self._desk.record(answers)
+        return True
+
+    async def _settle(self, batch: BatchRow, status: BatchStatus, errors: dict[bytes, EvoluteError]) -> None:
+        """End a batch, and have asked again what it left; what the endpoint refuses for its content is an answer."""
+        rejections = {key: error for key, error in errors.items() if isinstance(error, RequestRejected)}
+        if self._desk.succeeded and rejections:
+            asked = self._book.asked(batch, rejections)
+            await self._desk.record([(asked[key], rejected(rejections[key])) for key in asked])
+        unasked = status.state == "failed"
+        if unasked and not self._desk.resting:  # where others are under way, it may be for them that it was refused
+            self._refused += 1
+        hopeless = self._refused >= _REFUSALS
+        if unasked and not hopeless:
+            await asyncio.sleep(_pause(self._refused))
+        said = f"a batch {status.state} before this request's turn ({status.detail or status.state})"
+        self._end(batch, status.state, status.detail, errors, Unasked(said) if unasked else CallFailed(said))
+        if unasked and hopeless:
+            raise EndpointError(f"the provider refuses every batch: {status.detail}")
+        if rejections and not self._desk.succeeded:
+            raise EndpointError(f"the endpoint refuses every request: {next(iter(rejections.values()))}")
+
+    def _end(
+        self, batch: BatchRow, state: str, detail: str, errors: dict[bytes, EvoluteError], default: EvoluteError
+    ) -> None:
+        left = self._book.end(batch, state, detail)
+        self._path(batch).unlink(missing_ok=True)
+        self._desk.give_up(left, errors, default)
+
+    def _path(self, batch: BatchRow) -> Path:
+        return self._folder / f"{batch.name}.jsonl"
+
+    async def _persist(self, call: Callable[[], Awaitable[T]], patience: float = _PATIENCE) -> T:
+        """Make a call to the provider until it succeeds: batches wait for days, and connections come back."""
+        since: float | None = None
+        tries = 0
+        while True:
+            try:
+                return await call()
+            except CallFailed as error:
+                since = since or monotonic()
+                if monotonic() - since >= patience and tries >= 1:
+                    raise EndpointGone(
+                        f"the provider of the batches cannot be reached: {error}. They go on there; run the same "
+                        "command to fetch them"
+                    ) from None
+                await asyncio.sleep(_pause(tries))
+                tries += 1
+
+
+def rejected(error: EvoluteError) -> Completion:
+    """What is recorded of a request that the endpoint refuses for its content."""
+    status = error.status if isinstance(error, RequestRejected) else 400
+    return Completion(None, Failure.REJECTED, finish="error", detail=f"{status}: {error}")
+
+
+def _pause(tries: int) -> float:
+    return min(_LATEST, 0.5 * 2.0 ** min(tries, 10))
