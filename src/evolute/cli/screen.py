@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -17,6 +19,7 @@ from rich.text import Text
 
 from evolute.evolve.planning import Estimate, Range
 from evolute.evolve.progress import Progress
+from evolute.ledger.batches import BatchRow
 from evolute.pipeline.stopping import INTERRUPTED
 from evolute.pipeline.summary import DATASET, Summary
 from evolute.text import printable
@@ -101,6 +104,7 @@ def show_summary(summary: Summary, *, ended: bool = False) -> None:
     if (selection := summary.selection) is not None:
         stale = "" if selection.current else " (the run has changed since: select again)"
         console.print(f"selected {selection.kept:,} of {selection.rows:,} rows{stale}")
+    _show_batches(console, summary.batches)
     for why, count in summary.left_over.items():
         console.print(Text(printable(f"left over: {count:,} lineages: {why}")))
     if ended and summary.pending:
@@ -138,6 +142,34 @@ def _show_verdicts(console: Console, summary: Summary) -> None:
         )
     for use in summary.others:
         table.add_row(use.operation, "–", "–", f"{use.tokens:,}", money(use.cost), "–")
+    console.print(table)
+
+
+def _show_batches(console: Console, batches: Sequence[BatchRow]) -> None:
+    """Those that are open, one by one; the others in a line."""
+    states = Counter(batch.state for batch in batches if not batch.is_open)
+    if states:
+        ended = [batch for batch in batches if not batch.is_open]
+        answered, asked = sum(batch.answered for batch in ended), sum(batch.requests for batch in ended)
+        told = ", ".join(f"{count:,} {state}" for state, count in states.items())
+        console.print(f"batches: {told}; {answered:,} of their {asked:,} requests answered")
+    waiting = [batch for batch in batches if batch.is_open]
+    if not waiting:
+        return
+    requests = sum(batch.requests for batch in waiting)
+    console.print(
+        f"{requests:,} requests wait in {len(waiting):,} batch{'es' if len(waiting) > 1 else ''}, which go on without "
+        "us; the run's command fetches them"
+    )
+    table = Table(box=None, pad_edge=False)
+    for heading in ("batch", "state", "requests", "answered", "hours"):
+        table.add_column(heading, justify="right" if heading in ("requests", "answered", "hours") else "left")
+    for batch in waiting:
+        name, hours = batch.provider_id or batch.name, (time.time() - batch.since) / 3600
+        state = "not confirmed" if batch.provider_id is None else batch.detail or "submitted"
+        table.add_row(
+            Text(printable(name)), Text(printable(state)), f"{batch.requests:,}", f"{batch.answered:,}", f"{hours:,.1f}"
+        )
     console.print(table)
 
 

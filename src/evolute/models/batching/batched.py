@@ -356,7 +356,7 @@ def check_elsewhere(book: BatchBook, run: Path) -> None:
     left = book.elsewhere()
     if left:
         raise InputError(
-            f"{run} waits for {len(left)} batches with {sum(batch.requests for batch in left):,} requests of this "
+            f"{run} waits for batches ({len(left):,}) with {sum(batch.requests for batch in left):,} requests of this "
             f"model at {left[0].place!r}, which would be paid for twice: fetch them first with --batch and that "
             "provider and base_url (with batch.hours=0.001 they are cancelled, and what they have answered is kept)"
         )
