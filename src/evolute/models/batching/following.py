@@ -194,18 +194,25 @@ class Follower:
         if self._desk.succeeded and rejections:
             asked = self._book.asked(batch, rejections)
             await self._desk.record([(asked[key], rejected(rejections[key])) for key in asked])
-        unasked = status.state == "failed"
-        if unasked and not self._desk.resting:  # where others are under way, it may be for them that it was refused
-            self._refused += 1
-        hopeless = self._refused >= _REFUSALS
-        if unasked and not hopeless:
+        final = self._hopeless(status, rejections)
+        if final is not None:
+            self._end(batch, status.state, status.detail, {}, final)
+            raise final
+        if status.state == "failed":
             await asyncio.sleep(_pause(self._refused))
         said = f"a batch {status.state} before this request's turn ({status.detail or status.state})"
-        self._end(batch, status.state, status.detail, errors, Unasked(said) if unasked else CallFailed(said))
-        if unasked and hopeless:
-            raise EndpointError(f"the provider refuses every batch: {status.detail}")
+        default = Unasked(said) if status.state == "failed" else CallFailed(said)
+        self._end(batch, status.state, status.detail, errors, default)
+
+    def _hopeless(self, status: BatchStatus, rejections: dict[bytes, RequestRejected]) -> EndpointError | None:
+        """The error with which the run ends, where asking again is no use."""
         if rejections and not self._desk.succeeded:
-            raise EndpointError(f"the endpoint refuses every request: {next(iter(rejections.values()))}")
+            return EndpointError(f"the endpoint refuses every request: {next(iter(rejections.values()))}")
+        if status.state == "failed" and not self._desk.resting:  # else it may be for those under way that it is refused
+            self._refused += 1
+        if self._refused >= _REFUSALS:
+            return EndpointError(f"the provider refuses every batch: {status.detail}")
+        return None
 
     def _end(
         self, batch: BatchRow, state: str, detail: str, errors: dict[bytes, EvoluteError], default: EvoluteError
