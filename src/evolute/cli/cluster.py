@@ -47,7 +47,8 @@ class Cluster:
         Parameter(group=_CLUSTER, help="Default: one for each node; with --on ray one for each core, up to 4."),
     ] = None
     shard: Annotated[
-        int | None, Parameter(group=_CLUSTER, help="Seeds in a shard. Default: 4 shards for each worker, of 5000 at most.")
+        int | None,
+        Parameter(group=_CLUSTER, help="Seeds in a shard. Default: 4 shards for each worker, of 5000 at most."),
     ] = None
     ship_calls: Annotated[
         int,
