@@ -12,7 +12,7 @@ import sys
 import time
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 
 from evolute import api
 from evolute.errors import EvoluteError
@@ -117,6 +117,27 @@ async def test_killed_at_every_stage_of_a_batch(tmp_path, seeds_file, monkeypatc
     with Reader(run) as reader:
         assert not any(one.is_open for one in batches(reader))
     assert list((run / "batches").iterdir()) == []
+
+
+async def test_anothers_batch_of_the_same_size_is_not_taken_for_ours(tmp_path, seeds_file, monkeypatch):
+    """Anthropic's batches carry no name: what was found after a kill shows only in its results whose it is."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-test")
+    seeds, run, flags = seeds_file(9), tmp_path / "run", ("--api", "anthropic")
+    whole = await uninterrupted(seeds, tmp_path / "live", "anthropic")
+    params = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]}
+    foreign = {"requests": [{"custom_id": f"other-{n}", "params": params} for n in range(9)]}
+    async with LoopbackServer() as server:
+        trap = server.batches = Trapped(BatchFaults(seconds=2.5), "uploaded")
+        trap.run = await evolve(server, seeds, run, *flags, *in_batches())
+        assert (await ended(trap.run))[0] == -signal.SIGKILL
+        async with ClientSession() as client:
+            made = await client.post(f"{server.base_url}/messages/batches", json=foreign)
+            assert made.status == 200
+        status, said = await ended(await evolve(server, seeds, run, *flags, *in_batches()))
+        assert status == 0, said
+        assert trap.stats()["batches"] == 2
+    assert (run / "dataset.jsonl").read_bytes() == whole
+    assert states(run) == ["unsent", "ended"]
 
 
 async def test_killed_while_results_are_streamed(tmp_path, seeds_file):

@@ -157,10 +157,11 @@ def _show_batches(console: Console, batches: Sequence[BatchRow]) -> None:
     if not waiting:
         return
     requests = sum(batch.requests for batch in waiting)
-    console.print(
-        f"{requests:,} requests wait in {len(waiting):,} batch{'es' if len(waiting) > 1 else ''}, which go on without "
-        "us; the run's command fetches them"
-    )
+    where = f"{requests:,} requests wait in {len(waiting):,} batch{'es' if len(waiting) > 1 else ''}"
+    if all(batch.place == "files" for batch in waiting):
+        console.print(f"{where} to be answered by hand; the run's command takes the answers up")
+    else:
+        console.print(f"{where}, which go on without us; the run's command fetches them")
     table = Table(box=None, pad_edge=False)
     for heading in ("batch", "state", "requests", "answered", "hours"):
         table.add_column(heading, justify="right" if heading in ("requests", "answered", "hours") else "left")

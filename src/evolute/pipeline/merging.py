@@ -13,6 +13,7 @@ from evolute.evolve.walking import walk
 from evolute.export import export
 from evolute.files import replacing_folder
 from evolute.ledger import LEDGER, Reader
+from evolute.ledger.batches import batches
 from evolute.ledger.merging import merge_ledgers, not_written, take_back
 from evolute.ledger.rounds import Rounds
 from evolute.pipeline.comparing import decisive_differences
@@ -101,6 +102,11 @@ def _check_recipes(runs: Sequence[Path]) -> list[Recipe]:
         recipes.append(run_recipe(run))
         with Reader(run) as reader:
             prints.append(reader.meta("fingerprint"))
+            if waiting := batches(reader, only_open=True):
+                raise InputError(
+                    f"{run} waits for batches ({len(waiting):,}), which a merged run would pay for again: fetch them "
+                    "first, with the command that submitted them"
+                )
             if Rounds.read(reader) is not None:
                 raise InputError(
                     f"{run} is evolved round by round with a score of its own (evolve.stop), which a merged run would "

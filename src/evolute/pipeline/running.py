@@ -11,6 +11,7 @@ from typing import Any
 from evolute.errors import InputError, MissingExtra, RecipeError
 from evolute.evolve.budget import Limits
 from evolute.ledger import LEDGER, Reader
+from evolute.models.batching.opening import provider_name
 from evolute.models.opening import check_address
 from evolute.models.weights import find_model
 from evolute.pipeline.evolving import Runner, Watch, evolve, resolve_recipe, seed_options
@@ -135,7 +136,7 @@ def _check_models(recipe: Recipe) -> None:
     """Look that each endpoint has an address and its key, before there is a run.
 
     Raises:
-        InputError: an address is missing.
+        InputError: an address is missing, or the model has no batches.
         AuthenticationFailed: a key's variable is unset.
     """
     from evolute.models.http import Http
@@ -143,6 +144,8 @@ def _check_models(recipe: Recipe) -> None:
     for spec in {recipe.spec(role)[0].model: recipe.spec(role)[1] for role in EVOLVING_ROLES}.values():
         if spec.api == "local":
             find_model(spec.model)
+        elif spec.batch is not None and provider_name(spec) == "files":
+            continue  # answered by hand: there is no endpoint
         elif spec.api not in ("scripted", "embedded"):
             for place in spec.places:
                 check_address(place)

@@ -109,8 +109,8 @@ class Follower:
     async def _follow(self, batch: BatchRow, *, perhaps_not_ours: bool = False) -> None:
         status = await self._ended(batch)
         errors: dict[bytes, EvoluteError] = {}
-        any_results, ours = await self._persist(lambda: self._fetch(batch, errors))
-        if perhaps_not_ours and any_results and not ours:
+        ours = await self._persist(lambda: self._fetch(batch, errors))
+        if perhaps_not_ours and status.state == "ended" and not ours:
             self._strangers.add(batch.provider_id or "")
             await self.resume(self._book.disown(batch))
         else:
@@ -157,18 +157,16 @@ class Follower:
                 raise
             return BatchStatus("expired", 0, 0, 0, f"the provider does not know it any more: {error}")
 
-    async def _fetch(self, batch: BatchRow, errors: dict[bytes, EvoluteError]) -> tuple[bool, bool]:
-        """Record a batch's results; whether there were any, and whether any was of a request of ours."""
+    async def _fetch(self, batch: BatchRow, errors: dict[bytes, EvoluteError]) -> bool:
+        """Record a batch's results; whether any was of a request of ours."""
         part: list[BatchResult] = []
-        count, ours = 0, False
+        ours = False
         async for result in self._provider.results(batch.provider_id or ""):
             part.append(result)
-            count += 1
             if len(part) == _TOGETHER:
                 ours = await self._take(batch, part, errors) or ours
                 part.clear()
-        ours = await self._take(batch, part, errors) or ours
-        return count > 0, ours
+        return await self._take(batch, part, errors) or ours
 
     async def _take(self, batch: BatchRow, results: Sequence[BatchResult], errors: dict[bytes, EvoluteError]) -> bool:
         by_key = {bytes.fromhex(result.key): result for result in results if len(result.key) == 32}
