@@ -46,6 +46,21 @@ def in_loop(make: Callable[[], Coroutine[Any, Any, T]], interrupt: Callable[[], 
                 loops[0].call_soon_threadsafe(interrupt)
 
 
+async def in_thread(work: Callable[[], T]) -> T:
+    """Do something on another thread, and wait for its end even if cancelled.
+
+    `asyncio.to_thread` leaves the thread behind; one that reads a database which is closed meanwhile takes the process
+    down.
+    """
+    thread = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(thread)
+    except asyncio.CancelledError:
+        await asyncio.wait([thread])
+        thread.exception()  # looked at here: who was cancelled does not hear of it
+        raise
+
+
 @contextlib.contextmanager
 def _calm_collector() -> Iterator[None]:
     """Look for garbage cycles rarely: a run makes next to none, and looking took a tenth of its CPU."""

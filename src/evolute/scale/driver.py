@@ -20,7 +20,7 @@ from evolute.ledger import Ledger
 from evolute.models.prices import unit_price
 from evolute.pipeline.evolving import Watch, notes_of
 from evolute.pipeline.ingest import Ingest, feed
-from evolute.pipeline.stopping import stop_clock, stop_signals
+from evolute.pipeline.stopping import in_thread, stop_clock, stop_signals
 from evolute.recipe import EVOLVING_ROLES, Recipe
 from evolute.scale.collecting import Collector
 from evolute.scale.flow import Thread, appoint, go_through, ray_errors
@@ -217,7 +217,7 @@ async def _pass(
     async def look() -> None:
         standing: Standing = await treasurer.standing.remote()
         meter.show(standing)
-        await asyncio.to_thread(collector.collect, standing.shipped)
+        await in_thread(lambda: collector.collect(standing.shipped))
         if why := standing.why or (str(failures[0]) if failures else ""):
             budget.close(why)
         if budget.why and not standing.why:
@@ -227,7 +227,7 @@ async def _pass(
         while not await work.ended(_LOOK_SECONDS):
             await look()
         await look()
-    await asyncio.to_thread(collector.collect)
+    await in_thread(collector.collect)
     if failures:
         raise failures[0]
     return bool(left)

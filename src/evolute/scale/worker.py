@@ -19,6 +19,7 @@ from evolute.evolve.session import Craft, Session
 from evolute.ledger import LEDGER, Ledger
 from evolute.pipeline.evolving import notes_of, standing
 from evolute.pipeline.ingest import Ingest, feed
+from evolute.pipeline.stopping import in_thread
 from evolute.recipe import Recipe
 from evolute.scale.allowance import Allowance, Ask, Link
 from evolute.scale.segments import SEEDS, decode, put_seeds
@@ -145,7 +146,7 @@ async def _ship(
 ) -> None:
     async with shipper.turn:
         budget.full.clear()
-        names = await asyncio.to_thread(shipper.ship, ledger, lineages=lineages, last=last)
+        names = await in_thread(lambda: shipper.ship(ledger, lineages=lineages, last=last))
         budget.shipped(shipper.calls)
         link.tell_shipped(names)
 
