@@ -18,8 +18,7 @@ async def test_a_cancelled_task_waits_for_its_thread(fails):
             raise OSError("too late to tell")
 
     task = asyncio.create_task(in_thread(work))
-    while not begun.is_set():
-        await asyncio.sleep(0)
+    assert await asyncio.to_thread(begun.wait, 10)
     task.cancel()
     for _ in range(10):
         await asyncio.sleep(0)
