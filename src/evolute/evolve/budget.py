@@ -66,9 +66,13 @@ class Budget:
         self.progress.note = note
 
     def close(self, why: str) -> None:
-        """Begin no further call; those in flight end, and are recorded."""
-        if not self.why:
-            self.why = why
+        """Begin no further call; those in flight end, and are recorded.
+
+        Once more, after a bound on spending has closed it: what is in flight may be in batches, for hours, and those
+        are then left.
+        """
+        if not self.why or self.spent_up:
+            self.why = self.why or why
             for listener in self.on_close:
                 listener(why)
 

@@ -208,7 +208,7 @@ def _operations(
     for operation, model, prompt, completion, cached, latency, share in usage:
         tokens[operation] += prompt + completion
         seconds[operation] += latency
-        spent = cost(Usage(prompt, completion, cached=cached), prices.get(model), share or 1.0)
+        spent = cost(Usage(prompt, completion, cached=cached), prices.get(model), 1.0 if share is None else share)
         costs.setdefault(operation, []).append(spent)
     counts: dict[str, list[int]] = {}
     for (_, operation, reason), count in tally.items():
@@ -255,7 +255,7 @@ def _other(name: str, used: Counter[tuple[Sold, str]], prices: Mapping[str, Pric
         usage = Usage(used[sold, "prompt"], used[sold, "completion"], cached=used[sold, "cached"])
         if usage != Usage():
             model, share = sold
-            costs.append(cost(usage, prices.get(model), share or 1.0))
+            costs.append(cost(usage, prices.get(model), 1.0 if share is None else share))
         tokens += usage.prompt + usage.completion
     return OperationUse(name, 0, 0, tokens, _sum(costs))
 

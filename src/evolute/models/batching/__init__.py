@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from evolute.errors import EvoluteError
+from evolute.errors import EndpointError, EvoluteError
 from evolute.records import Completion, Request
 
 
@@ -29,6 +29,10 @@ class BatchResult:
     key: str
     completion: Completion | None
     error: EvoluteError | None
+
+
+class NotFound(EndpointError):
+    """The provider has no such thing (404, 405)."""
 
 
 class BatchProvider(Protocol):
@@ -63,7 +67,8 @@ class BatchProvider(Protocol):
 
         Raises:
             CallFailed: no answer, for now.
-            EndpointError: the key is refused, or the provider does not know the batch.
+            NotFound: the provider does not know the batch.
+            EndpointError: the key is refused, or something else than the API answers.
         """
         ...
 

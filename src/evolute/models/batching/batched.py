@@ -116,15 +116,15 @@ class Batched:
     def stop(self, error: EvoluteError) -> None:
         """Collect nothing more.
 
-        Where a bound on spending is why, what was admitted is submitted and waited for; else all is left at once: open
-        batches go on at the provider, and whoever waits gets the error.
+        Where a bound on spending is why, what was admitted is submitted and waited for; else, and if told so again, all
+        is left at once: open batches go on at the provider, and whoever waits gets the error.
         """
-        if self._stopped is None:
-            self._stopped = error
-            if self._gate.spent_up:
-                self._flush()
-            else:
-                self._leave(error)
+        waits = self._stopped is None and self._gate.spent_up
+        self._stopped = self._stopped or error
+        if waits:
+            self._flush()
+        else:
+            self._leave(error)
 
     def resume(self) -> None:
         """Take up the batches that earlier sessions left."""

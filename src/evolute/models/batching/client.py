@@ -17,6 +17,7 @@ from pyreqwest.request import RequestBuilder
 
 from evolute.errors import CallFailed, EndpointError, EvoluteError, Malformed, RateLimited, RequestRejected, TimedOut
 from evolute.models import refusals
+from evolute.models.batching import NotFound
 from evolute.models.http import Http
 from evolute.recipe import ModelSpec
 from evolute.records import Request
@@ -165,7 +166,7 @@ class BatchHttp(Http):
     def _refused(self, status: int, headers: Mapping[str, str], raw: bytes, missing: str) -> EvoluteError:
         refusal = refusals.read_refusal(status, headers, raw, self._secrets)
         if status in (404, 405):
-            return EndpointError(f"{self.spec.base_url}: {missing} ({status}: {refusal.message})")
+            return NotFound(f"{self.spec.base_url}: {missing} ({status}: {refusal.message})")
         error = refusals.error(refusal, self.spec, Request("", (), b"", 0))
         if isinstance(error, RequestRejected) or status == 409:  # of a batch, not of one of its requests
             return EndpointError(f"{self.spec.base_url} refuses the batch ({status}: {refusal.message})")

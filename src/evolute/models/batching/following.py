@@ -11,7 +11,6 @@ from time import monotonic
 from typing import Protocol, TypeVar
 
 from evolute.errors import (
-    AuthenticationFailed,
     CallFailed,
     EndpointError,
     EndpointGone,
@@ -19,7 +18,7 @@ from evolute.errors import (
     RequestRejected,
 )
 from evolute.ledger.batches import Asked, BatchBook, BatchRow
-from evolute.models.batching import BatchProvider, BatchResult, BatchStatus
+from evolute.models.batching import BatchProvider, BatchResult, BatchStatus, NotFound
 from evolute.records import Completion, Failure
 
 T = TypeVar("T")
@@ -28,6 +27,8 @@ _SOONEST, _LATEST = 0.2, 60.0  # seconds between two looks at a batch
 _SHARE_OF_AGE = 0.05  # a batch that has taken an hour is not looked at every second
 _PATIENCE = 3600.0  # seconds for which nothing but failures may come from a provider
 _SUBMISSIONS = 2  # times that a provider which cannot be reached is tried before the run gives up
+_WINDOW = 24 * 3600.0  # seconds in which providers answer; who waits less long has said so
+_KEPT = 30 * 86400.0  # seconds after which a provider may have forgotten a batch
 _GRACE = 0.25  # of the hours that a batch may take, for one that was cancelled to end
 _REFUSALS = 4  # batches refused one after the other, with none under way, after which the run gives up
 _TOGETHER = 256  # results recorded at once
@@ -150,11 +151,13 @@ class Follower:
     async def _status(self, batch: BatchRow) -> BatchStatus:
         try:
             return await self._provider.status(batch.provider_id or "")
-        except AuthenticationFailed:
-            raise
-        except EndpointError as error:
-            if time.time() - batch.since < self._seconds:
-                raise
+        except NotFound as error:  # by another key it is not found either, though it is there and paid for
+            forgotten = self._seconds if self._seconds < _WINDOW else max(self._seconds, _KEPT)
+            if time.time() - batch.since < forgotten:
+                raise NotFound(
+                    f"{error} If the batch is lost, --set models.NAME.batch.hours=0.001 gives it up, and what it held "
+                    "is asked, and paid for, again"
+                ) from None
             return BatchStatus("expired", 0, 0, 0, f"the provider does not know it any more: {error}")
 
     async def _fetch(self, batch: BatchRow, errors: dict[bytes, EvoluteError]) -> bool:
@@ -169,7 +172,10 @@ class Follower:
         return await self._take(batch, part, errors) or ours
 
     async def _take(self, batch: BatchRow, results: Sequence[BatchResult], errors: dict[bytes, EvoluteError]) -> bool:
-        by_key = {bytes.fromhex(result.key): result for result in results if len(result.key) == 32}
+        answers_last = sorted(
+            results, key=lambda result: result.completion is not None
+        )  # one that comes twice: an answer
+        by_key = {bytes.fromhex(result.key): result for result in answers_last if len(result.key) == 32}
         asked = self._book.asked(batch, by_key)
         if not asked:
             return self._book.holds_any(batch, by_key)
