@@ -131,3 +131,17 @@ def test_a_budget_that_a_bound_has_closed_can_still_be_closed_by_the_user():
     budget.close("interrupted")
     assert told == ["--max-calls 1 is reached", "interrupted"]
     assert budget.why == told[0]
+
+
+async def test_batches_that_another_model_waits_for_are_said(tmp_path, seeds_file):
+    said, run, seeds = [], tmp_path / "run", seeds_file(3)
+    async with LoopbackServer(scripted_rule, batches=BatchFaults(never=True)) as server:
+        settings = {"models.default.base_url": server.base_url, "models.default.batch": {"seconds": 0.1}}
+        for model in ("m", "m", "other"):
+            await asyncio.to_thread(
+                api.evolve, str(seeds), out=run, recipe="wizardlm", limits=Limits(leave=True), say=said.append,
+                settings=settings | {"models.default.model": model},
+            )  # fmt: skip
+    told = [remark for remark in said if "no more:" in remark]
+    assert len(told) == 1
+    assert told[0].startswith("3 requests wait in batches of a model")

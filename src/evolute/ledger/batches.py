@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from evolute.ledger.reader import Reader
@@ -64,6 +64,12 @@ def batches(reader: Reader, *, only_open: bool = False) -> list[BatchRow]:
     """All batches of a run, or the open ones, in the order in which they were made."""
     where = f"WHERE {_IS_OPEN}" if only_open else ""
     return [BatchRow(*row) for row in reader.select(f"SELECT {_BATCH} FROM batches {where} ORDER BY id")]
+
+
+def orphaned(reader: Reader, askers: Collection[bytes]) -> int:
+    """Requests in open batches of none of these askers, which nobody fetches."""
+    found = reader.select(f"SELECT asker, sum(requests) FROM batches WHERE {_IS_OPEN} GROUP BY asker")
+    return sum(requests for asker, requests in found if asker not in askers)
 
 
 class BatchBook:

@@ -16,6 +16,7 @@ from evolute.evolve.progress import Progress
 from evolute.evolve.session import Craft, Session
 from evolute.export import export
 from evolute.ledger import LEDGER, Ledger, Reader
+from evolute.ledger.batches import orphaned
 from evolute.ledger.rounds import Rounds, forget
 from evolute.models import Model
 from evolute.models.opening import open_endpoint
@@ -166,6 +167,8 @@ def evolve(
         write_recipe(run, chosen)
         if ledger.begin(craft.fingerprint(chosen), notes_of(chosen, craft)):
             say("the recipe has changed: verdicts are reached anew; of the calls, only those that changed are made")
+        if left := orphaned(ledger.reader, {spec.identity for spec in chosen.models.values()}):
+            say(f"{left:,} requests wait in batches of a model the recipe has no more: only the old one fetches them")
         if chosen.evolve.stop is None and Rounds.read(ledger.reader) is not None:
             forget(ledger)
         budget = Budget(limits or Limits(), standing(ledger, chosen))
