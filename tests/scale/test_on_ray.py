@@ -252,7 +252,7 @@ def test_a_driver_that_is_killed(nodes, single, endpoint, tmp_path):
     assert endpoint.stats()[1] <= IN_FLIGHT + 3 * SHIP_CALLS  # all workers end with it
 
 
-@pytest.mark.torture
+@pytest.mark.marathon
 def test_a_gentle_stop(nodes, single, endpoint, tmp_path):
     seeds, dataset, calls = single
     process = nodes.start(seeds, tmp_path / "run", endpoint)

@@ -166,7 +166,7 @@ def test_a_lineage_that_rests_on_another_answer_is_taken_back(single, tmp_path):
     with Reader(single) as reader:
         key = next(row.evolve_call for row in reader.candidates(5) if row.evolve_call)
         (call,) = call_rows(reader, [key])
-    answered = (*call[:4], "An answer that another worker was given.", *call[5:])
+    answered = (*call[:5], "An answer that another worker was given.", *call[6:])
     other.sink.put(f"{CALLS}/{COMMON}/first.parquet", encode(CALLS, [answered]))
     other.collector.collect([f"{CALLS}/{COMMON}/first.parquet"])
     other.collector.collect()

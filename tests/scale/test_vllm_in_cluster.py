@@ -59,7 +59,7 @@ def test_ray_takes_the_configuration_and_refuses_a_wrong_one(tmp_path):
         engine_config(Engine(str(tmp_path), replicas=-1))
 
 
-@pytest.mark.torture
+@pytest.mark.marathon
 def test_a_file_of_requests_is_answered_by_a_processor_of_rays(tmp_path):
     pytest.importorskip("ray")
     from evolute.scale.starting import connect

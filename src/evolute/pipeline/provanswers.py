@@ -124,7 +124,7 @@ def evolution_spent(totals: Sequence[Any], prices: Mapping[str, Any]) -> Spent:
     """What evolving took, its own answers left out: a ledger's totals of evolver and judge."""
     return sum(
         (
-            Spent(part.calls, usage.prompt + usage.completion, cost(usage, prices.get(part.model)))
+            Spent(part.calls, usage.prompt + usage.completion, cost(usage, prices.get(part.model), part.share))
             for part in totals
             if part.role in ("evolver", "judge")
             for usage in [Usage(part.prompt_tokens, part.completion_tokens, cached=part.cached_tokens)]

@@ -23,7 +23,7 @@ _ANSWER = {
     "prompt_tokens": _WHOLE, "completion_tokens": _WHOLE, "reasoning_tokens": _WHOLE, "cached_tokens": _WHOLE,
     "latency": _REAL, "attempts": _WHOLE, "logprobs": _TEXT,
 }  # fmt: skip
-_CALL = {"key": _BLOB, "role": _TEXT, "identity": _BLOB, "model": _TEXT, **_ANSWER}
+_CALL = {"key": _BLOB, "role": _TEXT, "identity": _BLOB, "model": _TEXT, "share": _REAL, **_ANSWER}
 _EXECUTION = {"key": _BLOB, "value": _TEXT}
 _CANDIDATE = {
     "round": _WHOLE, "slot": _WHOLE, "attempt": _WHOLE, "id": _BLOB, "parent": _BLOB, "operation": _TEXT,
@@ -37,7 +37,7 @@ _SEED = {
 }  # fmt: skip
 _COLUMNS: dict[str, Mapping[str, Any]] = {CALLS: _CALL, EXECUTIONS: _EXECUTION, LINEAGES: _LINEAGE, SEEDS: _SEED}
 
-_CALL_ROWS = f"""SELECT c.id, c.key, c.role, m.identity, m.name, {", ".join(f"c.{name}" for name in _ANSWER)}
+_CALL_ROWS = f"""SELECT c.id, c.key, c.role, m.identity, m.name, m.share, {", ".join(f"c.{name}" for name in _ANSWER)}
     FROM calls c LEFT JOIN models m ON m.id = c.model WHERE c.id > ?"""
 _USED = """SELECT d.{} FROM candidates d JOIN lineages l ON l.seed = d.seed AND l.why IS NULL WHERE d.{} IS NOT NULL"""
 _OPEN_CALLS = f"""{_CALL_ROWS} AND c.key NOT IN ({
@@ -137,25 +137,25 @@ def lineage_row(reader: Reader, seed: int, *, finished: bool, why: str | None) -
 
 def put_calls(db: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> list[bytes]:
     """Record calls; one that is recorded already stays. Returns the keys of those that were answered otherwise."""
-    _introduce(db, {tuple(row[1:4]) for row in rows})
+    _introduce(db, {tuple(row[1:5]) for row in rows})
     models: dict[bytes, int] = dict(db.execute("SELECT identity, id FROM models"))
     differing = []
-    for key, _, _, _, *answer in rows:
+    for key, _, _, _, _, *answer in rows:
         known = db.execute(f"SELECT {_SAID} FROM calls WHERE key = ?", (key,)).fetchone()
         text, failure, finish, reasoning, _, detail = answer[:6]
         if known is not None and known != (text, failure, finish, reasoning, detail):
             differing.append(key)
     db.executemany(
         f"INSERT OR IGNORE INTO calls (key, role, model, {', '.join(_ANSWER)}) VALUES (?, ?, ?{', ?' * len(_ANSWER)})",
-        [(key, role, models.get(identity), *answer) for key, role, identity, _, *answer in rows],
+        [(key, role, models.get(identity), *answer) for key, role, identity, _, _, *answer in rows],
     )
     return differing
 
 
 def _introduce(db: sqlite3.Connection, models: Iterable[tuple[Any, ...]]) -> None:
-    for role, identity, name in models:
+    for role, identity, name, share in models:
         if identity is not None:
-            db.execute("INSERT OR IGNORE INTO models (identity, name) VALUES (?, ?)", (identity, name))
+            db.execute("INSERT OR IGNORE INTO models (identity, name, share) VALUES (?, ?, ?)", (identity, name, share))
             db.execute(
                 "INSERT OR IGNORE INTO totals (role, model) SELECT ?, id FROM models WHERE identity = ?",
                 (role, identity),
