@@ -73,7 +73,7 @@ def lineage_uses(reader: Reader, prices: Mapping[str, Price | None]) -> list[Lin
         )
         for joined in CALLS_OF_CANDIDATES
     ):
-        dollars = cost(Usage(prompt, completion, cached=cached), prices.get(model), share or 1.0)
+        dollars = cost(Usage(prompt, completion, cached=cached), prices.get(model), 1.0 if share is None else share)
         uses.setdefault(seed, []).append((calls, prompt + completion, seconds, dollars))
     return [
         LineageUse(
