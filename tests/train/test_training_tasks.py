@@ -93,7 +93,7 @@ def test_a_preference_that_the_format_cannot_write_is_named_or_left_out(base, pr
         plan(preferences, base=str(base), settings=settings, task="prefer")
     said = []
     plan(preferences, base=str(base), settings=settings | {"skip_bad": True}, task="prefer", say=said.append)
-    assert any("9 conversations; 8 examples to train on" in line for line in said)
+    assert any("9 pairs; 8 examples to train on" in line for line in said)
     assert any("left out: 1 rows that cannot be trained on" in line for line in said)
     assert any("left out: 1 that cannot be written in this format, first" in line for line in said)
     preferences.write_bytes(b"\n".join(preferences.read_bytes().splitlines()[:9]))
