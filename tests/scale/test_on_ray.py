@@ -226,7 +226,7 @@ def test_a_worker_that_is_killed_for_its_memory(nodes, single, endpoint, tmp_pat
     assert endpoint.stats()[1] <= IN_FLIGHT + SHIP_CALLS
 
 
-@pytest.mark.torture
+@pytest.mark.marathon
 def test_a_node_that_is_slow(nodes, single, endpoint, tmp_path):
     seeds, dataset, calls = single
     process = nodes.start(seeds, tmp_path / "run", endpoint)
