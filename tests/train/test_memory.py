@@ -47,7 +47,7 @@ def config(**changes):
     return LlamaConfig(**{"num_attention_heads": 4, **SMALL, **changes})
 
 
-@pytest.mark.torture  # a process of its own, which imports torch
+@pytest.mark.marathon  # a process of its own, which imports torch
 def test_the_estimate_is_what_a_real_training_takes() -> None:
     # A process of its own: what an earlier test freed would be used again, and not be seen.
     code = REAL_STEPS.replace("{sizes}", repr(SMALL))
