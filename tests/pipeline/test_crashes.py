@@ -90,9 +90,8 @@ async def test_killed_at_a_few_instants(tmp_path, seeds_file):
     await kill_at_instants(tmp_path, seeds_file(SEEDS), 4, random.Random(20230423))
 
 
-@pytest.mark.parametrize(
-    "quarter", [pytest.param(n, marks=pytest.mark.marathon if n else pytest.mark.torture) for n in range(4)]
-)
+@pytest.mark.marathon
+@pytest.mark.parametrize("quarter", range(4))
 async def test_killed_at_a_hundred_instants(tmp_path, seeds_file, quarter):
     twice = await kill_at_instants(tmp_path, seeds_file(SEEDS), 25, random.Random(quarter))
     assert max(twice) > 0, "no kill hit a call in flight: the instants prove nothing"

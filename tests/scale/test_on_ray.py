@@ -203,7 +203,7 @@ def test_a_run_on_three_nodes_is_the_single_machines(nodes, single, endpoint, tm
     assert evolute_command("verify", tmp_path / "merged").returncode == 0
 
 
-@pytest.mark.torture
+@pytest.mark.marathon
 def test_bounds_hold_for_the_run_as_a_whole(nodes, single, endpoint, tmp_path):
     seeds, dataset, calls = single
     ended(nodes.start(seeds, tmp_path / "run", endpoint, "--max-calls", "101"), 4)
@@ -214,7 +214,7 @@ def test_bounds_hold_for_the_run_as_a_whole(nodes, single, endpoint, tmp_path):
     assert endpoint.stats()[:2] == (calls, 0)
 
 
-@pytest.mark.torture
+@pytest.mark.marathon
 def test_a_worker_that_is_killed_for_its_memory(nodes, single, endpoint, tmp_path):
     seeds, dataset, calls = single
     process = nodes.start(seeds, tmp_path / "run", endpoint)

@@ -49,7 +49,7 @@ def chats(tokenizer) -> list[list[int]]:
     ]
 
 
-@pytest.mark.torture
+@pytest.mark.marathon
 def test_f16_answers_greedily_as_transformers_does(smollm2, tmp_path):
     folder, model, tokenizer = smollm2
     made = export_gguf(folder, tmp_path / "m.gguf")
