@@ -170,6 +170,19 @@ def test_a_template_that_writes_earlier_answers_otherwise_gives_one_for_each():
     ]
     assert learned == ["first<|im_end|>", "second<|im_end|>"]
     assert "first" not in decoded(tokenizer, found[1].ids)
+    assert encode_conversation(tokenizer, FORMATS["chat"], said("a", "first", "b", "second"), "", {1}) == found[1:]
+
+
+@pytest.mark.parametrize("name", ["vicuna-v1.1", "chat"])
+def test_answers_that_bear_no_loss_are_read_and_not_learned(name):
+    tokenizer, messages = made("gpt2"), said("a", "first", "b", "second", "c", "third")
+    (whole,) = encode_conversation(tokenizer, FORMATS[name], messages)
+    (found,) = encode_conversation(tokenizer, FORMATS[name], messages, "", {1, 5})
+    learned = [token for token, bears in zip(found.ids, found.learned, strict=True) if bears]
+    assert decoded(tokenizer, learned).strip() == f"second{tokenizer.decode(ending_ids(tokenizer, FORMATS[name])[:1])}"
+    assert found.ids == whole.ids[: len(found.ids)]
+    assert "first" in decoded(tokenizer, found.ids)
+    assert "third" not in decoded(tokenizer, found.ids)
 
 
 text = st.text(st.characters(codec="utf-8"), max_size=30)

@@ -6,9 +6,9 @@ What a user or a model wrote never becomes a control token: where it holds the t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import Any
 
 from evolute.errors import InputError
@@ -27,7 +27,7 @@ class Encoded:
 
     Args:
         ids: its tokens.
-        learned: for each, whether it bears loss: the tokens of every answer, and that which ends it.
+        learned: for each, whether it bears loss: the tokens of every answer to be learned, and that which ends it.
     """
 
     ids: list[int]
@@ -60,7 +60,11 @@ def encode_prompt(tokenizer: Tokenizer, format: Format, messages: Sequence[Messa
 
 
 def encode_conversation(
-    tokenizer: Tokenizer, format: Format, messages: Sequence[Message], given: str = ""
+    tokenizer: Tokenizer,
+    format: Format,
+    messages: Sequence[Message],
+    given: str = "",
+    unlearned: Collection[int] = (),
 ) -> list[Encoded]:
     """The tokens of a conversation that ends with an answer, and which of them are learned.
 
@@ -73,6 +77,7 @@ def encode_conversation(
         format: as in `encode_prompt`.
         messages: a system prompt or none, then turns of user and assistant, alternating, the assistant's last.
         given: Alpaca's separate input to the last turn.
+        unlearned: places of answers that bear no loss. What follows the last one that does is left out.
 
     Raises:
         InputError: as `encode_prompt`; the template does not show an answer; nothing ends one.
@@ -84,14 +89,17 @@ def encode_conversation(
     answers = [place for place, message in enumerate(said) if message.role == "assistant"]
     if not answers or answers[-1] != len(said) - 1:
         raise InputError("a conversation to learn from must end with an answer")
+    while answers and answers[-1] in unlearned:
+        answers.pop()
+    bears = [place not in unlearned for place in answers]
     written = [_write(tokenizer, format, said[: place + 1], shield.given) for place in answers]
     begins = format.write is not None
     if all(after.prompt.startswith(before.whole) for before, after in pairwise(written)):
         whole = tokens_of(tokenizer, written[-1].whole, shield, begins=begins)
         if all(_is_parted(tokenizer, whole, one, shield, begins) for one in written):
             spans = [(whole.before(len(one.prompt)), whole.before(len(one.whole))) for one in written]
-            return [_marked(tokenizer, whole.ids, spans)]
-    return [_alone(tokenizer, one, shield, begins) for one in written]
+            return [_marked(tokenizer, whole.ids, spans, bears)]
+    return [_alone(tokenizer, one, shield, begins) for one in compress(written, bears)]
 
 
 def ending_ids(tokenizer: Tokenizer, format: Format) -> list[int]:
@@ -188,16 +196,16 @@ def _alone(tokenizer: Tokenizer, one: _Written, shield: Shield, begins: bool) ->
         ids = whole.ids
     else:
         ids = [*asked, *continued(tokenizer, one.whole[len(one.prompt) :], shield).ids]
-    return _marked(tokenizer, ids, [(len(asked), len(ids))])
+    return _marked(tokenizer, ids, [(len(asked), len(ids))], [True])
 
 
-def _marked(tokenizer: Tokenizer, ids: list[int], spans: Sequence[tuple[int, int]]) -> Encoded:
-    """Learned is each span up to the control token that ends it; what follows the last is left out."""
+def _marked(tokenizer: Tokenizer, ids: list[int], spans: Sequence[tuple[int, int]], bears: Sequence[bool]) -> Encoded:
+    """Learned is each span that bears loss, up to the control token that ends it; what follows the last is left out."""
     control = control_ids(tokenizer)
     learned = [False] * len(ids)
     last = 0
-    for begin, end in spans:
+    for (begin, end), loss in zip(spans, bears, strict=True):
         ends = next((place for place in reversed(range(begin, end)) if ids[place] in control), end - 1)
-        learned[begin : ends + 1] = [True] * (ends + 1 - begin)
+        learned[begin : ends + 1] = [loss] * (ends + 1 - begin)
         last = ends + 1
     return Encoded(ids[:last], learned[:last])

@@ -11,10 +11,9 @@ from typing import Any
 from evolute.errors import InputError
 from evolute.ledger import LEDGER
 from evolute.pipeline.reading import dataset
-from evolute.records import Message
 from evolute.seeds.options import Broken, FileProblem, RowProblem, SeedOptions, quoted
 from evolute.seeds.rows import COUNTS_LINES, open_rows
-from evolute.seeds.shapes import Shaper, as_mapping, kind_of, recognise, turn_of, turns_in
+from evolute.seeds.shapes import Layout, Shaper, as_mapping, kind_of, recognise, turn_of, turns_in
 from evolute.seeds.sources import Place, places
 from evolute.train.conversations import Conversation, Unusable, checked, of_seed
 
@@ -91,15 +90,38 @@ def _conversation(row: object, where: str) -> Conversation:
     layout = recognise(fields)
     if layout is None:
         raise RowProblem(f"no column looks like a question or a conversation; it has {', '.join(map(repr, fields))}")
+    found = _shaped(fields, layout, where)
+    if found.messages and found.messages[-1].role == "user" and {"chosen", "rejected"} <= fields.keys():
+        raise RowProblem("a pair of answers, one of them preferred: --task prefer learns from such rows")
+    return found
+
+
+def _shaped(fields: Mapping[str, Any], layout: Layout, where: str) -> Conversation:
     turns = turns_in(fields[layout.instruction])
     if turns is None:
         (seed,) = Shaper(_LIMITLESS, layout).seeds(fields, where, 0)
         return replace(of_seed(seed, where), root=_root(fields))
     answer = turns_in(fields[layout.response]) if layout.response else _completion(fields)
-    said = [turn_of(turn) for turn in (*turns, *(answer or ()))]
+    turns = [*turns, *(answer or ())]
     if (system := fields.get(layout.system)) and isinstance(system, str):
-        said.insert(0, Message("system", system))
-    return Conversation(tuple(said), "", where, _root(fields))
+        turns.insert(0, {"role": "system", "content": system})
+    said = tuple(turn_of(turn) for turn in turns)
+    answers = {place for place, turn in enumerate(said) if turn.role == "assistant"}
+    unlearned = frozenset(place for place in answers if not _bears_loss(turns[place]))
+    if answers and answers == unlearned:
+        raise RowProblem("no answer is to be learned: each has weight 0 (or train false)")
+    return Conversation(said, "", where, _root(fields), unlearned)
+
+
+def _bears_loss(turn: object) -> bool:
+    """What an answer says of itself: `weight`, as in OpenAI's fine-tuning files, or `train`, as in Axolotl's."""
+    for name in ("weight", "train"):
+        said = turn.get(name) if isinstance(turn, dict) else None
+        if said is not None and said not in (0, 1):
+            raise RowProblem(f"a turn's {name!r} is {said!r}: 1 (learned) or 0 (not) is known")
+        if said == 0:
+            return False
+    return True
 
 
 def _root(fields: Mapping[str, Any]) -> str:

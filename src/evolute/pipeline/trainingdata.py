@@ -54,5 +54,7 @@ def digest_of(conversations: Sequence[Conversation]) -> str:
         for part in (*(f"{turn.role}\0{turn.content}" for turn in one.messages), one.given, one.root):
             data = part.encode("utf-8", "surrogatepass")
             whole.update(len(data).to_bytes(8, "big") + data)
+        if one.unlearned:
+            whole.update(f"unlearned {sorted(one.unlearned)}".encode())
         whole.update(b"\xff")
     return whole.hexdigest()

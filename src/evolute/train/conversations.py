@@ -18,13 +18,15 @@ class Conversation:
     """A system prompt or none, then turns of user and assistant, alternating, an answer last.
 
     `given` is Alpaca's separate input to the last question; `where` says file and line, for messages; `root` is the
-    seed that it descends from, where that is known: all of one root are on one side of a split.
+    seed that it descends from, where that is known: all of one root are on one side of a split. `unlearned` are the
+    places in `messages` of answers that bear no loss.
     """
 
     messages: tuple[Message, ...]
     given: str
     where: str
     root: str = ""
+    unlearned: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,9 @@ def encode(
         found.conversations += 1
         group = _group(conversation, recipe.validation_seed)
         try:
-            written = encode_conversation(tokenizer, format, conversation.messages, conversation.given)
+            written = encode_conversation(
+                tokenizer, format, conversation.messages, conversation.given, conversation.unlearned
+            )
         except InputError as error:
             found.unwritten.append(f"{conversation.where}: {error}")
             if recipe.skip_bad:
