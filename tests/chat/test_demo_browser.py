@@ -137,6 +137,11 @@ class Visitor:
         self.tab.fill("#ask textarea", text)
         self.tab.press("#ask textarea", "Enter")
 
+    def fills_system(self, text):
+        """Once the page has filled it in itself: what is written before that, it writes over."""
+        self.tab.wait_for_function("document.querySelector('#system textarea')?.value === 'Be kind.'")
+        self.tab.fill("#system textarea", text)
+
     def said(self, place=0):
         return self.tab.locator(f"#chat{place} [data-testid=bot]")
 
@@ -226,7 +231,7 @@ def test_two_visitors_at_once_never_see_each_other(visit, models):
 def test_retry_edit_undo_and_the_system_prompt(visit, models):
     one = visit()
     one.tab.click("#settings button")
-    one.tab.fill("#system textarea", "Be <brief>.")
+    one.fills_system("Be <brief>.")
     one.ask("first <b>")
     one.sees("heard first <b> in 2")
     one.is_answered()
