@@ -145,10 +145,10 @@ async def test_a_bound_on_cost_asks_little_before_it_knows_what_a_call_costs(tmp
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
-@pytest.mark.parametrize("lost", ["lose", "lose_500"])
+@pytest.mark.parametrize("lost", [{"lose": 2}, {"lose_500": 2}, {"lose": 1, "unlisted": 1}])
 async def test_a_batch_whose_making_was_not_answered_is_found(tmp_path, seeds_file, key, provider, lost):
     asked = key if provider == "anthropic" else {}
-    async with LoopbackServer(scripted_rule, batches=BatchFaults(**{lost: 2})) as server:
+    async with LoopbackServer(scripted_rule, batches=BatchFaults(**lost)) as server:
         summary = await grow(server, seeds_file(4), tmp_path / "run", **asked, **batch())
         assert server.batches.stats()["repeated"] == 0
         assert len(summary.batches) == server.batches.stats()["batches"]

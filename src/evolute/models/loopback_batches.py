@@ -44,6 +44,8 @@ class BatchFaults:
     """So many first batches are made, and their maker gets no answer: the connection is reset."""
     lose_500: int = 0
     """So many further ones are made, and their maker gets a 500."""
+    unlisted: int = 0
+    """So many first lists of batches hold none, as if they were behind."""
     refuse: int = 0
     """So many first batches end as failed, as if too many tokens were waiting (OpenAI only)."""
     cut: int = 0
@@ -84,7 +86,7 @@ class Batches:
         kept = sorted(folder.glob("*.batch")) if folder else []
         self.made = [Batch(**orjson.loads(path.read_bytes())) for path in kept]
         self._tallies: dict[str, Counter[Outcome]] = {}
-        self._lost = self._cut = 0
+        self._lost = self._cut = self._listed = 0
         for batch in self.made:
             self._count(batch)
 
@@ -249,7 +251,9 @@ class Batches:
         return next((batch for batch in reversed(self.made) if batch.id == id), None)
 
     def _list(self, request: web.BaseRequest, api: str) -> web.Response:
-        newest = [batch for batch in reversed(self.made) if batch.api == api]
+        self._listed += 1
+        known = self.made if self._listed > self.faults.unlisted else []
+        newest = [batch for batch in reversed(known) if batch.api == api]
         cursor = request.query.get("after") or request.query.get("after_id")
         ids = [batch.id for batch in newest]
         start = ids.index(cursor) + 1 if cursor in ids else 0

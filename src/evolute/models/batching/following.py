@@ -88,9 +88,11 @@ class Follower:
                 found = await self._find(batch)  # the answer was lost, but perhaps not the batch
                 if found is None:
                     await asyncio.sleep(_pause(attempt))
-                    continue
-                return await self._follow(self._book.confirm(batch, found), perhaps_not_ours=True)
-            return await self._follow(self._book.confirm(batch, provider_id))
+                    found = await self._find(batch)  # nobody says how soon a batch is listed
+                if found is not None:
+                    return await self._follow(self._book.confirm(batch, found), perhaps_not_ours=True)
+            else:
+                return await self._follow(self._book.confirm(batch, provider_id))
         raise EndpointGone(f"a batch cannot be submitted: {failure}. Run the same command to go on")
 
     async def resume(self, batch: BatchRow) -> None:
