@@ -16,6 +16,7 @@ from evolute.ledger.batches import batches
 from evolute.models.loopback import LoopbackServer
 from evolute.models.loopback_batches import BatchFaults
 from evolute.models.loopback_reply import scripted_rule
+from evolute.pipeline.planning import plan
 
 PRICE = {"input": 1.0, "output": 2.0}
 
@@ -278,3 +279,15 @@ def test_a_ledger_from_before_batches_is_brought_up_to_date(tmp_path, seeds_file
     with Ledger(run) as ledger:
         assert list(ledger.reader.select("SELECT name, share FROM models")) == [("m", 1.0)]
         assert batches(ledger.reader) == []
+
+
+@pytest.mark.parametrize(("settings", "told"), [(batch(), 1), ({}, 0)])
+async def test_a_plan_says_when_its_pilot_waits_for_batches(tmp_path, seeds_file, settings, told):
+    said = []
+    async with LoopbackServer(scripted_rule) as server:
+        named = {name.replace("__", "."): value for name, value in settings.items()}
+        named |= {"models.default.base_url": server.base_url, "models.default.model": "m", "evolve.rounds": 1}
+        args = {"out": tmp_path / "run", "recipe": "wizardlm", "settings": named, "pilot": 1, "say": said.append}
+        await asyncio.to_thread(plan, str(seeds_file(2)), **args)
+        assert bool(server.batches.stats()["batches"]) == bool(told)
+    assert sum("models.NAME.batch=null asks it at once" in line for line in said) == told

@@ -51,6 +51,8 @@ def plan(
             raise InputError(
                 f"this would change the recipe of {run}, and its verdicts with it: plan with another --out"
             )
+    if grown < pilot and any(spec.batch for spec in chosen.models.values()):
+        say("the pilot waits for batches, as the run will; --set models.NAME.batch=null asks it at once, at full price")
     evolve(
         sources,
         out=run,
