@@ -14,7 +14,7 @@ from evolute.ledger import Ledger, Reader
 from evolute.pipeline.evolving import notes_of, resolve_recipe, write_recipe
 from evolute.scale.allowance import CUT_OFF
 from evolute.scale.collecting import Collector
-from evolute.scale.driver import OnRay, _claim
+from evolute.scale.driver import _NAME, OnRay, _claim
 from evolute.scale.flow import _error
 from evolute.scale.merging import merge_sink
 from evolute.scale.segments import CALLS, LINEAGES, call_rows, decode, encode
@@ -22,7 +22,7 @@ from evolute.scale.shards import Shard, cut, size_for
 from evolute.scale.shares import Shares
 from evolute.scale.shipping import COMMON, take_up
 from evolute.scale.sink import Sink, place_of
-from evolute.scale.worker import Job, grow_shard
+from evolute.scale.worker import RUN_FILE, Job, grow_shard
 from evolute.seeds import SeedOptions
 
 SETTINGS = {"models.default.api": "scripted", "models.default.model": "m", "evolve.rounds": 2, "evolve.attempts": 2}
@@ -31,7 +31,7 @@ SETTINGS = {"models.default.api": "scripted", "models.default.model": "m", "evol
 class Cluster:
     """A run's ledger and sink, and workers on them."""
 
-    def __init__(self, folder, seeds_from, *, limits=None, settings=None, ship_calls=7, sink=None):
+    def __init__(self, folder, seeds_from, *, limits=None, settings=None, ship_calls=7, sink=None, name=None):
         self.run = folder / "run"
         self.recipe = resolve_recipe(None, "wizardlm", SETTINGS | (settings or {}))
         self.craft = Craft.of(self.recipe)
@@ -46,6 +46,8 @@ class Cluster:
         introduce(self.ledger, self.recipe, self.craft)
         self.sink = Sink(place_of(sink, self.run))
         self.collector = Collector(self.ledger, self.sink, self.fingerprint)
+        if name is not None:
+            self.ledger.note(_NAME, name)
         name = _claim(self.sink, self.ledger, self.recipe, self.craft)
         self.shards = cut(self.ledger.reader, self.sink, 4)
         disk = str(folder / "disk" / "{node}")
@@ -194,6 +196,22 @@ def test_shards_keep_their_names_and_new_seeds_get_new_ones(single, tmp_path):
     assert (size_for(12, 1), size_for(10, 4), size_for(10**6, 2)) == (3, 1, 5000)
 
 
+def test_a_sink_is_one_runs(single, tmp_path):
+    cluster = Cluster(tmp_path, single)
+    cluster.go()
+    cluster.ledger.close()
+    before = cluster.sink.get(RUN_FILE)
+    lost = Cluster(tmp_path / "lost", single, sink=cluster.sink.url)  # the same run, whose folder is gone
+    lost.collector.collect()
+    assert rows(lost.ledger) == expected(single)
+    lost.ledger.close()
+    with pytest.raises(InputError, match=r"--sink '.*' belongs to another run"):
+        Cluster(tmp_path / "other", single, settings={"seed": 7}, sink=cluster.sink.url)
+    with pytest.raises(InputError, match="belongs to another run"):
+        Cluster(tmp_path / "named", single, sink=cluster.sink.url, name="another")
+    assert cluster.sink.get(RUN_FILE) == before
+
+
 def test_a_damaged_segment_is_named(single, tmp_path):
     cluster = Cluster(tmp_path, single)
     cluster.sink.put(f"{CALLS}/{COMMON}/bad.parquet", b"no Parquet")
@@ -206,7 +224,7 @@ def test_a_recipes_lineages_are_its_own(single, tmp_path):
     cluster = Cluster(tmp_path, single)
     cluster.go()
     cluster.ledger.close()
-    other = Cluster(tmp_path / "other", single, settings={"seed": 7}, sink=cluster.sink.url)
+    other = Cluster(tmp_path / "other", single, settings={"seed": 7}, sink=cluster.sink.url, name=cluster.job.run)
     other.collector.collect()
     assert other.ledger.reader.finished_count() == 0  # the calls are there, the verdicts are not
     assert next(other.ledger.reader.select("SELECT count(*) FROM calls"))[0] == status(single).calls

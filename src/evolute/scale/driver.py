@@ -24,7 +24,7 @@ from evolute.pipeline.stopping import in_thread, stop_clock, stop_signals
 from evolute.recipe import EVOLVING_ROLES, Recipe
 from evolute.scale.collecting import Collector
 from evolute.scale.flow import Thread, appoint, go_through, ray_errors
-from evolute.scale.shards import Shard, cut, size_for
+from evolute.scale.shards import Shard, cut, shards_in, size_for
 from evolute.scale.shares import Standing
 from evolute.scale.sink import Sink, place_of
 from evolute.scale.starting import check_address, connect
@@ -32,6 +32,7 @@ from evolute.scale.worker import RUN_FILE, Job
 
 _LOOK_SECONDS = 0.5
 _MOST_LOCAL = 4
+_NAME = "name in sinks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,7 @@ class OnRay:
         sink = Sink(place_of(self.sink, ledger.run))
         collector = Collector(ledger, sink, fingerprint)
         introduce(ledger, recipe, craft)
+        shards_in(sink, ledger.reader)  # before anything of another run's is taken in
         name = _claim(sink, ledger, recipe, craft)
         collector.hand_over()
         if taken := collector.collect():
@@ -241,13 +243,28 @@ def _default_workers(address: str) -> int:
 
 
 def _claim(sink: Sink, ledger: Ledger, recipe: Recipe, craft: Craft) -> str:
-    """Write into the sink what a run can be made of there, beside its segments; the run's name in it."""
-    name = orjson.loads(sink.get(RUN_FILE))["run"] if sink.has(RUN_FILE) else secrets.token_hex(8)
-    reader = ledger.reader
+    """Write into the sink what a run can be made of there, beside its segments; the run's name in it.
+
+    A run that has lost its folder may begin anew on its sink: without a name of its own, with the recipe there.
+
+    Raises:
+        InputError: the sink is another run's.
+    """
+    reader, fingerprint = ledger.reader, craft.fingerprint(recipe).hex()
+    own, name = reader.meta(_NAME), secrets.token_hex(8)
+    if sink.has(RUN_FILE):
+        there = orjson.loads(sink.get(RUN_FILE))
+        name = there["run"]
+        if own != name and (own or there["fingerprint"] != fingerprint):
+            raise InputError(
+                f"--sink {sink.url!r} belongs to another run, with a recipe or models of its own (its {RUN_FILE}): "
+                "give each run a sink of its own"
+            )
+    ledger.note(_NAME, name)
     known = {
         "run": name,
         "recipe": recipe.to_yaml(),
-        "fingerprint": craft.fingerprint(recipe).hex(),
+        "fingerprint": fingerprint,
         "notes": notes_of(recipe, craft) | {note: reader.meta(note) or "" for note in ("rows", "bad_rows")},
         "models": [(role, role_identity(recipe, role).hex(), recipe.spec(role)[1].model) for role in EVOLVING_ROLES],
         "templates": [

@@ -68,12 +68,12 @@ def size_for(seeds: int, workers: int) -> int:
     return max(1, min(MOST, -(-seeds // (workers * PER_WORKER))))
 
 
-def cut(reader: Reader, sink: Sink, size: int) -> list[Shard]:
-    """All shards of a run: those that the sink has, and the seeds behind these in new ones of `size`, written there.
+def shards_in(sink: Sink, reader: Reader) -> list[Shard]:
+    """The shards that the sink has.
 
     Raises:
-        InputError: the sink holds shards of other seeds.
-        LedgerError: the sink cannot be read or written.
+        InputError: they are of other seeds than the run's.
+        LedgerError: the sink cannot be read.
     """
     shards = [Shard.parse(name) for name in sink.names(SEEDS)]
     for shard in shards:
@@ -82,6 +82,17 @@ def cut(reader: Reader, sink: Sink, size: int) -> list[Shard]:
                 f"the sink {sink.url} holds the shards of other seeds (from the {shard.first:,}. on): give this run a "
                 "--sink of its own, or read the same seeds again"
             )
+    return shards
+
+
+def cut(reader: Reader, sink: Sink, size: int) -> list[Shard]:
+    """All shards of a run: those that the sink has, and the seeds behind these in new ones of `size`, written there.
+
+    Raises:
+        InputError: the sink holds shards of other seeds.
+        LedgerError: the sink cannot be read or written.
+    """
+    shards = shards_in(sink, reader)
     after = max((shard.last for shard in shards), default=0)
     for first, last in _ranges(after, reader.last_position(), size):
         shard = Shard(first, last, digest(reader, first, last))
