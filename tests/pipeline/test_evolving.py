@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from evolute import api
 from evolute.errors import InputError, LedgerError
+from evolute.evolve.budget import Limits
 from evolute.ledger import Reader
 from evolute.models.loopback import Faults, LoopbackServer
 from evolute.records import Failure, Reason
@@ -429,3 +430,22 @@ async def test_two_endpoints_of_which_one_fails_give_the_dataset_of_one(tmp_path
         assert not broken.answers
         assert sound.requests == 2 * len(sound.prompts)
     assert (tmp_path / "one" / "dataset.jsonl").read_bytes() == (tmp_path / "two" / "dataset.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("settings", "limits", "message"),
+    [
+        ({"models.default.batch": True}, Limits(), "batches are for models behind an API"),
+        ({"models.default.api": "chat", "models.default.base_url": "127.0.0.1:9"}, Limits(), "is not a URL"),
+        ({"models.default.model": "priceless"}, Limits(cost=1.0), "--max-cost: .* whose price is unknown"),
+    ],
+)
+def test_what_is_refused_leaves_the_run_its_recipe(tmp_path, seeds_file, settings, limits, message):
+    run = tmp_path / "run"
+    scripted = {"models.default.api": "scripted", "models.default.model": "m", "evolve.rounds": 1}
+    api.evolve(str(seeds_file(2)), out=run, recipe="wizardlm", settings=scripted)
+    before = (run / "recipe.yaml").read_bytes()
+    with pytest.raises(InputError, match=message):
+        api.evolve(out=run, settings=settings, limits=limits)
+    assert (run / "recipe.yaml").read_bytes() == before
+    assert api.evolve(out=run).finished == 2

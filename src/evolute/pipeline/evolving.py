@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -159,7 +159,7 @@ def evolve(
     if runner is not None:
         runner.check(chosen, pilot)
     options = seeds or SeedOptions()
-    with Ledger(run) as ledger:
+    with Ledger(run) as ledger, _unless_refused(run):
         if not places and not ledger.reader.seed_count():
             raise InputError(f"{str(run)!r} has no seeds yet: say where they are (evolute evolve FILE --out {run})")
         if done := ledger.reader.finished_count():
@@ -272,12 +272,28 @@ def notes_of(recipe: Recipe, craft: Craft) -> dict[str, str]:
 
 def write_recipe(run: Path, recipe: Recipe) -> None:
     """Write the recipe as it was resolved into the run's folder."""
+    head = "# The recipe of this run as it was resolved. Resuming reads it; --set and the flags change it.\n"
+    _put_recipe(run / "recipe.yaml", head + recipe.to_yaml())
+
+
+@contextlib.contextmanager
+def _unless_refused(run: Path) -> Iterator[None]:
+    """Where the block is refused, the run has the recipe again that it had: the next command obeys no bad one."""
     path = run / "recipe.yaml"
-    text = "# The recipe of this run as it was resolved. Resuming reads it; --set and the flags change it.\n"
+    before = path.read_text(encoding="utf-8") if path.is_file() else None
+    try:
+        yield
+    except InputError:
+        if before is not None:
+            _put_recipe(path, before)
+        raise
+
+
+def _put_recipe(path: Path, text: str) -> None:
     part = path.with_suffix(".part")
     try:
         with part.open("w", encoding="utf-8") as file:
-            file.write(text + recipe.to_yaml())
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
