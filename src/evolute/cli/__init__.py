@@ -43,6 +43,7 @@ app.command("evolute.cli.runs:status", help="How a run stands; works while it ru
 app.command("evolute.cli.runs:show", help="Draw lineages, or one with its prompts.", sort_key=9)
 app.command("evolute.cli.compare:compare", help="Runs side by side, or evaluations.", sort_key=10)
 app.command("evolute.cli.merge:merge", help="Make one run of several.", sort_key=11)
+app.command("evolute.cli.cancel:cancel", help="Cancel the batches that a run waits for.", sort_key=11)
 app.command("evolute.cli.runs:verify", help="Check every invariant of a run.", sort_key=12)
 app.command("evolute.cli.runs:replay", help="Rebuild the dataset with the network off, and compare.", sort_key=13)
 

@@ -66,6 +66,11 @@ def batches(reader: Reader, *, only_open: bool = False) -> list[BatchRow]:
     return [BatchRow(*row) for row in reader.select(f"SELECT {_BATCH} FROM batches {where} ORDER BY id")]
 
 
+def askers(reader: Reader) -> set[bytes]:
+    """Whose batches are open."""
+    return {asker for (asker,) in reader.select(f"SELECT DISTINCT asker FROM batches WHERE {_IS_OPEN}")}
+
+
 def orphaned(reader: Reader, askers: Collection[bytes]) -> int:
     """Requests in open batches of none of these askers, which nobody fetches."""
     found = reader.select(f"SELECT asker, sum(requests) FROM batches WHERE {_IS_OPEN} GROUP BY asker")

@@ -112,8 +112,8 @@ class AnthropicBatches:
         try:
             await self._http.post_object(f"{_PATH}/{id}/cancel", {}, missing=no_batch(id), again=True)
         except EndpointError:
-            if (await self.status(id)).state == "running":  # else it had ended by itself, which is as good
-                raise
+            if (await self._batch(id)).get("processing_status") == "in_progress":
+                raise  # else it has ended by itself, or been cancelled before, which is as good
 
     async def _batch(self, id: str) -> dict[str, Any]:
         return await self._http.get(f"{_PATH}/{id}", missing=no_batch(id))

@@ -49,6 +49,7 @@ class Batched:
         folder: where the files of requests are.
         price: of calls made at once.
         share: of the price that calls in batches cost.
+        cancel: have the provider end every batch, and fetch what it has answered.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ class Batched:
         folder: Path,
         price: Price | None,
         share: float,
+        *,
+        cancel: bool = False,
     ) -> None:
         self.retries: Counter[str] = Counter()
         self.changed = asyncio.Event()
@@ -71,7 +74,7 @@ class Batched:
         self._folder, self._price, self._share = folder, discounted(price, share), share
         self._most = min(self._batch.size, provider.most_requests)
         self._most_bytes = min(self._batch.bytes or provider.most_bytes, provider.most_bytes)
-        self._follower = Follower(provider, book, self, folder, self._batch.hours)
+        self._follower = Follower(provider, book, self, folder, self._batch.hours, cancel=cancel)
         self._waiting: dict[bytes, asyncio.Future[Completion]] = {}
         self._failed: Counter[bytes] = Counter()
         self._identities: dict[tuple[str, bytes], bytes] = {}
@@ -137,6 +140,12 @@ class Batched:
             self._start(self._take_up(self._follower.resume(batch)))
         if self._gate.leaving:
             self._start(self._leave_when_all_is_submitted(), counted=False)
+
+    async def ended(self) -> None:
+        """Wait until no batch is under way. Raises what went wrong."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        self._check()
 
     async def aclose(self) -> None:
         """Leave; batches that are open go on at the provider."""
@@ -317,7 +326,9 @@ class Batched:
 
 
 @asynccontextmanager
-async def open_batched(ledger: Ledger, spec: ModelSpec, gate: Gate, price: Price | None) -> AsyncIterator[Batched]:
+async def open_batched(
+    ledger: Ledger, spec: ModelSpec, gate: Gate, price: Price | None, *, cancel: bool = False
+) -> AsyncIterator[Batched]:
     """Open a model whose calls wait for batches, and take up those that earlier sessions left.
 
     Raises:
@@ -337,7 +348,7 @@ async def open_batched(ledger: Ledger, spec: ModelSpec, gate: Gate, price: Price
     book.introduce()
     async with open_provider(spec, folder) as opened:
         share = batch_share(spec, provider)
-        batched = Batched(opened, ledger, book, spec, gate, folder, price, share)
+        batched = Batched(opened, ledger, book, spec, gate, folder, price, share, cancel=cancel)
         _in_use.add(mark)
         try:
             batched.resume()
@@ -358,7 +369,7 @@ def check_elsewhere(book: BatchBook, run: Path) -> None:
         raise InputError(
             f"{run} waits for batches ({len(left):,}) with {sum(batch.requests for batch in left):,} requests of this "
             f"model at {left[0].place!r}, which would be paid for twice: fetch them first with --batch and that "
-            "provider and base_url (with batch.hours=0.001 they are cancelled, and what they have answered is kept)"
+            f"provider and base_url, or end them with `evolute cancel {run}`, which keeps what they have answered"
         )
 
 

@@ -64,10 +64,13 @@ class Follower:
         desk: where their results go.
         folder: where the files of requests lie.
         hours: after which a batch is cancelled.
+        cancel: cancel it at once.
     """
 
-    def __init__(self, provider: BatchProvider, book: BatchBook, desk: Desk, folder: Path, hours: float) -> None:
-        self._provider, self._book, self._desk = provider, book, desk
+    def __init__(
+        self, provider: BatchProvider, book: BatchBook, desk: Desk, folder: Path, hours: float, *, cancel: bool = False
+    ) -> None:
+        self._provider, self._book, self._desk, self._cancel = provider, book, desk, cancel
         self._folder, self._seconds = folder, hours * 3600
         self._strangers: set[str] = set()
         self._refused = 0
@@ -136,7 +139,7 @@ class Follower:
                 return status
             if cancelled is not None and time.time() - cancelled > max(1.0, _GRACE * self._seconds):
                 return replace(status, state="cancelled", detail="it did not end, though it was cancelled")
-            if age > self._seconds and cancelled is None:
+            if (self._cancel or age > self._seconds) and cancelled is None:
                 await self._persist(lambda: self._provider.cancel(batch.provider_id or ""))
                 cancelled = time.time()
                 continue

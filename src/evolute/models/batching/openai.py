@@ -124,8 +124,8 @@ class OpenAIBatches:
         try:
             await self._http.post_object(f"/batches/{id}/cancel", {}, missing=no_batch(id), again=True)
         except EndpointError:
-            if (await self.status(id)).state == "running":  # else it had ended by itself, which is as good
-                raise
+            if (await self._batch(id)).get("status") in ("validating", "in_progress", "finalizing"):
+                raise  # else it has ended by itself, or been cancelled before, which is as good
 
     async def _batch(self, id: str) -> dict[str, Any]:
         return await self._http.get(f"/batches/{id}", missing=no_batch(id))
