@@ -28,7 +28,7 @@ def cancel(run: Path, /, *, set_: Set = None, json: Json = False) -> None:
         say(f"{run} waits for no batches")
         return
     say(
-        f"{done.batches:,} batches ended; of their {done.requests:,} requests {done.answered:,} were answered, and kept"
+        f"batches ended: {done.batches:,}; {done.answered:,} of their {done.requests:,} requests were answered, and kept"
     )
     if done.left:
         say(

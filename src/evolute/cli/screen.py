@@ -111,8 +111,8 @@ def show_summary(summary: Summary, *, ended: bool = False) -> None:
         bound = summary.stopped.partition(" ")[0]
         how = f"with a higher {bound}" if bound.startswith("--max-") else "again"
         console.print(f"to go on, run the same command {how}: nothing recorded is paid for twice")
-    elif (summary.run / DATASET).is_file():
-        console.print(Text(f"all kept rows: {summary.run / DATASET}"))
+    elif (file := summary.run / DATASET).is_file() and file.stat().st_size:
+        console.print(Text(f"all kept rows: {file}"))
 
 
 def _show_verdicts(console: Console, summary: Summary) -> None:

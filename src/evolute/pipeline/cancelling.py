@@ -62,7 +62,7 @@ def cancel_batches(
         waiting = batches(ledger.reader, only_open=True)
         if waiting:
             say(
-                f"batches: {len(waiting):,}, with {_requests(waiting):,} requests; ending them, fetching what they answered"
+                f"ending batches: {len(waiting):,}, with {_requests(waiting):,} requests; what they answered is fetched"
             )
             in_loop(lambda: _cancel(ledger, recipe), lambda: None)
         left = batches(ledger.reader, only_open=True)

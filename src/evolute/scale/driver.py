@@ -251,7 +251,8 @@ def _claim(sink: Sink, ledger: Ledger, recipe: Recipe, craft: Craft) -> str:
         InputError: the sink is another run's.
     """
     reader, fingerprint = ledger.reader, craft.fingerprint(recipe).hex()
-    own, name = reader.meta(_NAME), secrets.token_hex(8)
+    own = reader.meta(_NAME)
+    name = own or secrets.token_hex(8)  # the same in each of its sinks: it may come back to one
     if sink.has(RUN_FILE):
         there = orjson.loads(sink.get(RUN_FILE))
         name = there["run"]
