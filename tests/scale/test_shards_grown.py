@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import shutil
 
 import orjson
 import pytest
@@ -196,6 +197,17 @@ def test_shards_keep_their_names_and_new_seeds_get_new_ones(single, tmp_path):
     assert (size_for(12, 1), size_for(10, 4), size_for(10**6, 2)) == (3, 1, 5000)
 
 
+def test_a_sink_without_its_calls_is_no_run(single, tmp_path):
+    cluster = Cluster(tmp_path, single)
+    cluster.go()
+    cluster.ledger.close()
+    for file in (cluster.run / "segments" / CALLS / cluster.shards[0].name).iterdir():
+        file.unlink()
+    with pytest.raises(LedgerDamaged, match=r"4 lineages rest on calls that are not there: files under .*/calls"):
+        merge_sink(str(cluster.sink.url), out=tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+
+
 def test_a_sink_is_one_runs(single, tmp_path):
     cluster = Cluster(tmp_path, single)
     cluster.go()
@@ -210,6 +222,25 @@ def test_a_sink_is_one_runs(single, tmp_path):
     with pytest.raises(InputError, match="belongs to another run"):
         Cluster(tmp_path / "named", single, sink=cluster.sink.url, name="another")
     assert cluster.sink.get(RUN_FILE) == before
+
+
+def test_a_run_may_change_its_sink_and_come_back_and_no_call_is_made_again(single, tmp_path):
+    made = 0
+    sinks = [str(tmp_path / name) for name in ("first", "second", "first", "second")]
+    for number, (sink, calls) in enumerate(zip(sinks, (20, 35, 45, None), strict=True)):
+        if number == 3:
+            shutil.rmtree(sink)  # what the run has is handed over anew
+        cluster = Cluster(tmp_path, single, sink=sink, limits=Limits(calls=calls and calls - made))
+        cluster.collector.hand_over()
+        cluster.collector.collect()
+        cluster.go()
+        made += cluster.shares.standing().counts["calls"]
+        assert made == (calls or status(single).calls)
+        assert cluster.ledger.reader.meta(_NAME) == cluster.job.run
+        found = rows(cluster.ledger)
+        cluster.ledger.close()
+    assert found == expected(single)
+    assert not verify(cluster.run).problems
 
 
 def test_a_damaged_segment_is_named(single, tmp_path):

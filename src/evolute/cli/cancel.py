@@ -27,9 +27,7 @@ def cancel(run: Path, /, *, set_: Set = None, json: Json = False) -> None:
     if not done.batches and not done.left:
         say(f"{run} waits for no batches")
         return
-    say(
-        f"batches ended: {done.batches:,}; {done.answered:,} of their {done.requests:,} requests were answered, and kept"
-    )
+    say(f"batches ended: {done.batches:,}; {done.answered:,} of their {done.requests:,} requests answered, and kept")
     if done.left:
         say(
             f"{done.left:,} requests still wait in batches of a model, or at an address, that the recipe has not: name "

@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import yaml
 
-from evolute.errors import InputError
+from evolute.errors import InputError, LedgerDamaged
 from evolute.export import export
 from evolute.files import replacing_folder
 from evolute.ledger import LEDGER, Ledger, Reader
@@ -20,6 +20,9 @@ from evolute.scale.collecting import Collector
 from evolute.scale.segments import SEEDS, decode, put_seeds
 from evolute.scale.sink import Sink, place_of
 from evolute.scale.worker import RUN_FILE
+
+_CALLS = ("evolve_call", "judge_call", "respond_call")
+_TORN = " OR ".join(f"{call} NOT IN (SELECT key FROM calls)" for call in _CALLS)
 
 
 def merge_sink(url: str, *, out: str | Path, say: Callable[[str], None] = lambda remark: None) -> Merged:
@@ -57,8 +60,19 @@ def merge_sink(url: str, *, out: str | Path, say: Callable[[str], None] = lambda
         say(f"{url}: {ledger.reader.seed_count():,} seeds read")
         collector = Collector(ledger, sink, fingerprint)
         say(f"{url}: {collector.collect():,} segments read")
+        if torn := _torn(ledger.reader):
+            raise LedgerDamaged(
+                f"{url}: {torn:,} lineages rest on calls that are not there: files under {url}/calls are missing. Copy "
+                "the sink whole, or run the command that made it again"
+            )
         taken_back = collector.settle(recipe)
         write_recipe(partial, recipe)
         export(ledger.reader.dataset(), "alpaca", partial / DATASET, verification=recipe.verify.answers)
     with Reader(target) as reader:
         return Merged(summarise(target, reader), 0, 0, taken_back)
+
+
+def _torn(reader: Reader) -> int:
+    """Lineages with a call that is not recorded."""
+    (found,) = next(reader.select(f"SELECT count(DISTINCT seed) FROM candidates WHERE {_TORN}"))
+    return int(found)
