@@ -11,6 +11,7 @@ import orjson
 from evolute.evolve.walking import walk
 from evolute.ledger import Ledger
 from evolute.recipe import Recipe
+from evolute.records import tagged_hash
 from evolute.scale.segments import (
     CALLS,
     EXECUTIONS,
@@ -27,7 +28,7 @@ from evolute.scale.shipping import COMMON
 from evolute.scale.sink import Sink
 
 _APPLIED = "segment "  # with its name, the remark that a segment has been taken in
-_HANDED_OVER = "handed over"  # the number of the last call that the sink has, too
+_HANDED_OVER = "handed over "  # with a hash of a sink's URL, the number of the last call that is there, too
 _DIFFERING = "differing calls"
 _PAGE = 5_000
 
@@ -37,19 +38,22 @@ class Collector:
 
     def __init__(self, ledger: Ledger, sink: Sink, fingerprint: bytes) -> None:
         self._ledger, self._sink = ledger, sink
+        self._handed_over = _HANDED_OVER + tagged_hash("sink-1", sink.url).hex()[:16]
         self._recipe = fingerprint.hex()[:16]
         rows = ledger.reader.select("SELECT name FROM meta WHERE name >= ? AND name < ?", _APPLIED, f"{_APPLIED}~")
         self._applied = {name.removeprefix(_APPLIED) for (name,) in rows}
 
     def hand_over(self) -> None:
         """Put the calls of unfinished lineages that this ledger alone has where every worker finds them."""
-        last = int(self._ledger.reader.meta(_HANDED_OVER) or 0)
+        if not self._sink.names(CALLS):  # a new one, or its files are lost
+            self._ledger.note(self._handed_over, "0")
+        last = int(self._ledger.reader.meta(self._handed_over) or 0)
         while True:
             last, rows = open_calls_after(self._ledger.reader, last, _PAGE)
             if not rows:
                 break
             self._applied.add(self._put_common(rows))
-        self._ledger.transact(_note_last)
+        self._ledger.transact(self._note_last)
 
     def collect(self, names: Iterable[str] | None = None) -> int:
         """Take in these segments, or all that the sink has; those taken in before are passed. Returns how many."""
@@ -95,7 +99,7 @@ class Collector:
         def job(db: sqlite3.Connection) -> None:
             if table == CALLS:
                 _note_differing(db, put_calls(db, rows))
-                _note_last(db)
+                self._note_last(db)
             elif table == EXECUTIONS:
                 put_executions(db, rows)
             else:
@@ -109,9 +113,8 @@ class Collector:
         self._sink.put(name, encode(CALLS, rows))
         return name
 
-
-def _note_last(db: sqlite3.Connection) -> None:
-    db.execute("INSERT OR REPLACE INTO meta SELECT ?, coalesce(max(id), 0) FROM calls", (_HANDED_OVER,))
+    def _note_last(self, db: sqlite3.Connection) -> None:
+        db.execute("INSERT OR REPLACE INTO meta SELECT ?, coalesce(max(id), 0) FROM calls", (self._handed_over,))
 
 
 def _note_differing(db: sqlite3.Connection, keys: Sequence[bytes]) -> None:
