@@ -254,7 +254,7 @@ def test_a_worker_that_is_killed_has_its_work_done_by_another(tmp_path):
     assert os.path.exists(marker)  # noqa: PTH110
 
 
-def test_a_ray_that_is_started_listens_on_loopback_only():
+def test_a_ray_that_is_started_listens_on_loopback_only_and_leaves_nothing_at_home(tmp_path):
     code = """
 import psutil
 from evolute.scale.starting import connect
@@ -263,7 +263,9 @@ with connect("ray", cores=1):
     heard = {one.laddr.ip for each in tree for one in each.net_connections("inet") if one.status == psutil.CONN_LISTEN}
     print(sorted(heard))
 """
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=90)
+    command, home = [sys.executable, "-c", code], os.environ | {"HOME": str(tmp_path)}
+    told = subprocess.run(command, env=home, capture_output=True, text=True, check=True, timeout=90)
+    assert not (tmp_path / ".ray").exists()
     heard = set(ast.literal_eval(told.stdout.splitlines()[-1]))
     assert heard, "nobody listened at all"
     assert heard <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
 import warnings
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ _QUIET = {
 _PATIENCE = 10.0
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Ray's word for a start that listens on 127.0.0.1 and nowhere else; on Linux too, if it is said before the import."""
+_TOKEN = "RAY_AUTH_TOKEN"
+"""Without one, a Ray that is started writes ~/.ray/auth_token, for all to read and for later clusters to obey."""
 
 
 @contextmanager
@@ -48,6 +51,8 @@ def connect(on: str = "ray", *, cores: int | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if not address:
+        os.environ.setdefault(_TOKEN, secrets.token_hex(32))  # it stays: Ray reads it once in a process
     try:
         _join(address, cores)
         _hush()
