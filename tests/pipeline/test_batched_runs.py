@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import sqlite3
 
 import orjson
@@ -291,3 +292,18 @@ async def test_a_plan_says_when_its_pilot_waits_for_batches(tmp_path, seeds_file
         await asyncio.to_thread(plan, str(seeds_file(2)), **args)
         assert bool(server.batches.stats()["batches"]) == bool(told)
     assert sum("models.NAME.batch=null asks it at once" in line for line in said) == told
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+async def test_an_address_where_nothing_is_leaves_nothing_behind(tmp_path, seeds_file, key, provider):
+    asked = key if provider == "anthropic" else {}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+    wrong = {"models__default__base_url": url, **asked, **batch()}
+    async with LoopbackServer(scripted_rule) as server:
+        with pytest.raises(EndpointError, match=r"a batch cannot be submitted: .* the connection failed"):
+            await grow(server, seeds_file(2), tmp_path / "run", **wrong)
+        assert states(tmp_path / "run") == ["unsent"]
+        summary = await grow(server, None, tmp_path / "run", **asked, **batch())
+        assert server.batches.stats()["repeated"] == 0
+    assert summary.finished == 2

@@ -160,6 +160,8 @@ def _show_batches(console: Console, batches: Sequence[BatchRow]) -> None:
     where = f"{requests:,} requests wait in {len(waiting):,} batch{'es' if len(waiting) > 1 else ''}"
     if all(batch.place == "files" for batch in waiting):
         console.print(f"{where} to be answered by hand; the run's command takes the answers up")
+    elif all(batch.provider_id is None for batch in waiting):
+        console.print(f"{where}, which may not have reached the provider; the run's command looks, and submits them")
     else:
         console.print(f"{where}, which go on without us; the run's command fetches them")
     table = Table(box=None, pad_edge=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from evolute.errors import EndpointError, EvoluteError
+from evolute.errors import ConnectionLost, EndpointError, EvoluteError
 from evolute.records import Completion, Request
 
 
@@ -35,6 +35,10 @@ class NotFound(EndpointError):
     """The provider has no such thing (404, 405)."""
 
 
+class NotConnected(ConnectionLost):
+    """No connection came about, so nothing was sent."""
+
+
 class BatchProvider(Protocol):
     """A provider's batch API."""
 
@@ -49,6 +53,7 @@ class BatchProvider(Protocol):
         """Make a batch of the file; the provider's id for it.
 
         Raises:
+            NotConnected: there is none.
             CallFailed: it is not known whether there is a batch now: `find` it before submitting again.
             EndpointError: the provider takes none.
         """

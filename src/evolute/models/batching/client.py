@@ -15,9 +15,18 @@ from pyreqwest.client import Client
 from pyreqwest.exceptions import RequestError
 from pyreqwest.request import RequestBuilder
 
-from evolute.errors import CallFailed, EndpointError, EvoluteError, Malformed, RateLimited, RequestRejected, TimedOut
+from evolute.errors import (
+    CallFailed,
+    ConnectionLost,
+    EndpointError,
+    EvoluteError,
+    Malformed,
+    RateLimited,
+    RequestRejected,
+    TimedOut,
+)
 from evolute.models import refusals
-from evolute.models.batching import NotFound
+from evolute.models.batching import NotConnected, NotFound
 from evolute.models.http import Http
 from evolute.recipe import ModelSpec
 from evolute.records import Request
@@ -25,6 +34,7 @@ from evolute.records import Request
 _LONGEST_UPLOAD = 3600.0  # seconds for up to 256 MB: the live client's bound would end a slow line's half-way
 _LONGEST_DOWNLOAD = 6 * 3600.0  # seconds; one that stands still ends after the model's `read_timeout`
 _BACKOFF, _LONGEST_PAUSE = 0.5, 60.0  # seconds
+_UNREACHED = 2  # times a call is made again where nothing has ever answered: a wrong address stays one
 _PIECE = 1 << 20  # bytes of a file read at a time
 
 Build = Callable[[Client], RequestBuilder]
@@ -42,6 +52,7 @@ class BatchHttp(Http):
         super().__init__(spec.model_copy(update={"read_timeout": _LONGEST_UPLOAD}))
         self._headers.pop("Content-Type")  # a form brings its own
         self._idle = spec.read_timeout
+        self._reached = False
         self._random = random.Random()
 
     @property
@@ -69,7 +80,8 @@ class BatchHttp(Http):
                 return await self._try(build, missing, seconds or self.spec.total_timeout)
             except CallFailed as error:
                 tries += 1
-                if tries > self.spec.retries or not (again or isinstance(error, RateLimited)):
+                most = self.spec.retries if self._reached else min(self.spec.retries, _UNREACHED)
+                if tries > most or not (again or isinstance(error, RateLimited)):
                     raise
                 await asyncio.sleep(self._pause(tries, error))
 
@@ -121,9 +133,13 @@ class BatchHttp(Http):
         client = self._client or self._open()
         try:
             response = await build(client).timeout(timedelta(seconds=seconds)).build().send()
+            self._reached = True
             status, headers, raw = response.status, response.headers, bytes(await response.bytes())
         except RequestError as problem:
             failed = self._failed(problem)
+            # Its ConnectError is also for a connection that broke afterwards.
+            if isinstance(failed, ConnectionLost) and "client error (Connect)" in str(failed):
+                failed = NotConnected(str(failed))
         else:
             if status in (200, 201):
                 return self._object(headers.get("Content-Type", ""), raw)

@@ -18,7 +18,7 @@ from evolute.errors import (
     RequestRejected,
 )
 from evolute.ledger.batches import Asked, BatchBook, BatchRow
-from evolute.models.batching import BatchProvider, BatchResult, BatchStatus, NotFound
+from evolute.models.batching import BatchProvider, BatchResult, BatchStatus, NotConnected, NotFound
 from evolute.records import Completion, Failure
 
 T = TypeVar("T")
@@ -31,6 +31,7 @@ _WINDOW = 24 * 3600.0  # seconds in which providers answer; who waits less long 
 _KEPT = 30 * 86400.0  # seconds after which a provider may have forgotten a batch
 _GRACE = 0.25  # of the hours that a batch may take, for one that was cancelled to end
 _REFUSALS = 4  # batches refused one after the other, with none under way, after which the run gives up
+_UNSENT = "it never reached the provider"
 _TOGETHER = 256  # results recorded at once
 
 
@@ -83,11 +84,15 @@ class Follower:
             LedgerError: nothing can be recorded.
         """
         path = self._path(batch)
+        sent = False
         for attempt in range(_SUBMISSIONS):
             try:
                 provider_id = await self._provider.submit(batch.name, path, batch.requests)
+            except NotConnected as error:
+                failure: CallFailed = error
+                await asyncio.sleep(_pause(attempt))
             except CallFailed as error:
-                failure = error
+                failure, sent = error, True
                 found = await self._find(batch)  # the answer was lost, but perhaps not the batch
                 if found is None:
                     await asyncio.sleep(_pause(attempt))
@@ -96,6 +101,8 @@ class Follower:
                     return await self._follow(self._book.confirm(batch, found), perhaps_not_ours=True)
             else:
                 return await self._follow(self._book.confirm(batch, provider_id))
+        if not sent:  # nothing is there to come back to, which may well be another address
+            self._end(batch, "unsent", _UNSENT, {}, Unasked(_UNSENT))
         raise EndpointGone(f"a batch cannot be submitted: {failure}. Run the same command to go on")
 
     async def resume(self, batch: BatchRow) -> None:
@@ -107,7 +114,7 @@ class Follower:
         if batch.provider_id is None:
             found = await self._find(batch)
             if found is None:
-                self._end(batch, "unsent", "it never reached the provider", {}, Unasked("asked again"))
+                self._end(batch, "unsent", _UNSENT, {}, Unasked(_UNSENT))
                 return
             batch = self._book.confirm(batch, found)
         await self._follow(batch, perhaps_not_ours=True)
@@ -244,8 +251,8 @@ class Follower:
                 since = since or monotonic()
                 if monotonic() - since >= patience and tries >= 1:
                     raise EndpointGone(
-                        f"the provider of the batches cannot be reached: {error}. They go on there; run the same "
-                        "command to fetch them"
+                        f"the provider of the batches cannot be reached: {error}. What it has goes on there; run the "
+                        "same command to go on"
                     ) from None
                 await asyncio.sleep(_pause(tries))
                 tries += 1
