@@ -103,7 +103,7 @@ def _check_folder(out: Path, target: Path, objection: Callable[[Path], str]) -> 
     except OSError as error:
         raise InputError(f"{out}: cannot be read: {error.strerror or error}") from error
     if why:
-        raise InputError(f"{out} is a folder that an export must not replace: {why}")
+        raise InputError(f"{out} is a folder that must not be replaced: {why}")
 
 
 def regular(out: Path) -> Path:

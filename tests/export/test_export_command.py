@@ -55,7 +55,7 @@ def test_a_file_and_a_folder_hold_the_same_rows(tmp_path, run, evolute_command):
         (["--out", "train.jsonl", "--shards", "2"], "train.jsonl is one file, and shards or a validation split are"),
         (["--out", "set", "--shards", "0"], "shards must be at least 1, got 0"),
         (["--out", "set", "--validation", "1.5"], "got 1.5"),
-        (["--out", "run"], "must not replace"),
+        (["--out", "run"], "must not be replaced"),
         (["--out", "set", "--format", "preference"], "no responses to compare"),
     ],
 )

@@ -269,7 +269,7 @@ def test_a_folder_that_is_not_ours_is_left_alone(tmp_path, spoil, said):
     export_folder(some(2), "messages", out, container="jsonl")
     spoil(out)
     before = names(out)
-    with pytest.raises(InputError, match=f"must not replace: .*{said}"):
+    with pytest.raises(InputError, match=f"must not be replaced: .*{said}"):
         export_folder(some(3), "messages", out, container="jsonl")
     assert names(out) == before
     assert list(tmp_path.iterdir()) == [out]

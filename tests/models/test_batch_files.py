@@ -91,6 +91,21 @@ async def test_a_file_that_is_still_being_written_does_not_count(job):
     assert (await provider.status(id)).state == "ended"
 
 
+async def test_answers_to_something_else_are_said(job):
+    provider, path, told = job
+    id = await provider.submit("run-1", path, 5)
+    run_vllm(provider.command(id))
+    answers = path.with_name("run-1.answers.jsonl")
+    whole = answers.read_bytes()
+    answers.write_bytes(whole.replace(b'"custom_id":"', b'"custom_id":"f') + b"garbage\n" + whole[:20])
+    assert (await provider.status(id)).done == 0
+    assert "6 of its lines answer no request of this batch (1 are no JSON with a custom_id)" in told[-1]
+    assert str(answers) in told[-1]
+    assert len(told) == 2
+    await provider.status(id)
+    assert len(told) == 2, "once for each state of the file"
+
+
 async def test_another_process_takes_the_batch_up_and_tells_the_command_again(job):
     provider, path, _ = job
     id = await provider.submit("run-1", path, 5)

@@ -223,7 +223,7 @@ def _host(spec: ModelSpec) -> str:
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https"):
-        raise InputError(f"base_url {spec.base_url!r} is not a URL like http://localhost:8000/v1")
+        raise InputError(f"base_url (or one of replicas) {spec.base_url!r} is not a URL like http://localhost:8000/v1")
     if parts.username or parts.password or parts.query or parts.fragment:  # not shown: it may be a secret
         raise InputError(f"the base_url at {host} holds a password, a query or a fragment: send secrets in `headers`")
     return host

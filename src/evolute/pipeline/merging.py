@@ -81,7 +81,9 @@ def merge(runs: Sequence[str | Path], *, out: str | Path, say: Callable[[str], N
 
 def _check_places(runs: Sequence[Path], out: Path) -> None:
     if len(runs) < 2:
-        raise InputError(f"a merge needs two runs or more, got {len(runs)}: evolute merge RUN RUN --out RUN")
+        raise InputError(
+            f"a merge needs two runs or more (or one sink), got {len(runs)}: evolute merge RUN RUN --out RUN"
+        )
     seen: dict[Path, Path] = {}
     for run in runs:
         other = seen.setdefault(run.resolve(), run)

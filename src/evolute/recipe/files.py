@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -177,6 +177,8 @@ def _fields_beside(where: list[str]) -> list[str]:
             model = model.model_fields[step].annotation
             if getattr(model, "__origin__", None) is dict:
                 model = model.__args__[1]
+            parts = [part for part in get_args(model) if isinstance(part, type) and issubclass(part, BaseModel)]
+            model = parts[0] if parts else model  # of `BatchSpec | None`
     if isinstance(model, type) and issubclass(model, BaseModel):
         return list(model.model_fields)
     return []

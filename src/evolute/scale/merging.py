@@ -38,7 +38,9 @@ def merge_sink(url: str, *, out: str | Path, say: Callable[[str], None] = lambda
         LedgerError: a segment is damaged, or `out` cannot be written.
     """
     if (Path(url) / LEDGER).is_file():
-        raise InputError(f"a merge needs two runs or more, got 1 ({url}): evolute merge RUN RUN --out RUN")
+        raise InputError(
+            f"a merge needs two runs or more (or one sink), got 1 ({url}): evolute merge RUN RUN --out RUN"
+        )
     sink = Sink(place_of(url, Path()))
     if not sink.has(RUN_FILE):
         raise InputError(f"{url!r} is neither a run nor the sink of one (it has no {RUN_FILE})")

@@ -38,7 +38,9 @@ class Sink:
         self.url = url
         try:
             self._fs, self._root = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:
+        except ImportError as error:
+            raise InputError(f"--sink {url!r}: {error} on every node (pip install s3fs, gcsfs, adlfs, …)") from None
+        except ValueError as error:
             raise InputError(f"--sink {url!r} cannot be reached: {error}") from None
         self._root = self._root.rstrip("/")
         protocol = self._fs.protocol
@@ -99,7 +101,11 @@ class Sink:
                 time.sleep(_FIRST_PAUSE * 2 ** (number - 1))
             try:
                 return act()
-            except (FileNotFoundError, PermissionError, InputError) as error:
+            except (FileExistsError, NotADirectoryError, FileNotFoundError, PermissionError, InputError) as error:
+                if what == "written":
+                    raise InputError(
+                        f"--sink {self.url!r}: {name} cannot be written there: {error}; name a place that can be"
+                    ) from None
                 failure = error
                 break
             except OSError as error:  # fsspec's file systems translate their own errors to it

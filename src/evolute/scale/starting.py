@@ -88,7 +88,8 @@ def _join(address: str, cores: int | None) -> None:
         said = str(error).strip().partition("\n")[0]
         raise InputError(
             f"--on ray://{address}: no Ray cluster can be joined there ({said}): start one with `ray start --head`, and"
-            " run this on one of its nodes; `--on ray` starts one for this command"
+            " run this on one of its nodes, with its RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH where it has a token; "
+            "`--on ray` starts one for this command"
         ) from None
 
 

@@ -83,6 +83,10 @@ async def grow_shard(job: Job, shard: Shard, todo: set[int], attempt: str, node:
         )
     fingerprint = job.craft.fingerprint(job.recipe)
     folder = Path(job.local_disk.replace("{node}", node) or Path(tempfile.gettempdir()) / "evolute") / job.run
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--local-disk: the node {node} cannot make {folder}: {error.strerror or error}") from None
     rescued = _rescue(folder / shard.name, sink, shard, attempt, fingerprint)
     with _ledger(folder, shard, attempt) as ledger:
         ledger.begin(fingerprint, notes_of(job.recipe, job.craft))

@@ -97,8 +97,14 @@ class FileBatches:
         found = answers.stat() if answers.is_file() else None
         mark = (found.st_size, found.st_mtime_ns) if found else (0, 0)
         if id not in self._seen or self._seen[id][0] != mark:
-            asked = _names(self._requests(id))
-            done = len(asked & _names(answers)) if found else 0
+            asked, _ = _names(self._requests(id))
+            given, unread = _names(answers) if found else (set[str](), 0)
+            done = len(asked & given)
+            if done < len(asked) and (strange := len(given - asked) + unread):
+                self._tell(
+                    f"{answers}: {strange:,} of its lines answer no request of this batch ({unread:,} are no JSON with "
+                    f"a custom_id); it wants the answers to {self._requests(id).name}"
+                )
             status = BatchStatus("running", done, 0, len(asked), self.command(id))
             self._seen[id] = mark, status if done < len(asked) else replace(status, state="ended")
         status = self._seen[id][1]
@@ -122,8 +128,17 @@ class FileBatches:
         return self._folder / f"{name}.answers.jsonl"
 
 
-def _names(path: Path) -> set[str]:
-    """The `custom_id`s in a file's whole lines that hold one (of an answer cut short the id would be there, too)."""
+def _names(path: Path) -> tuple[set[str], int]:
+    """The `custom_id`s in a file's lines that are JSON (of an answer cut short the id would be there, too).
+
+    And how many lines have none, but for a last one that is still being written.
+    """
+    names, without = set(), 0
     with path.open("rb") as file:
-        found = (parsed(line).get("custom_id") for line in file)
-        return {name for name in found if isinstance(name, str)}
+        for line in file:
+            name = parsed(line).get("custom_id")
+            if isinstance(name, str):
+                names.add(name)
+            elif line.endswith(b"\n") and not line.isspace():
+                without += 1
+    return names, without
