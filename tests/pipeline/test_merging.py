@@ -227,7 +227,7 @@ def test_a_run_that_is_written_is_refused(shards):
 
 def test_bad_places(shards):
     a, b = shards / "a", shards / "b"
-    with pytest.raises(InputError, match="two runs or more, got 1"):
+    with pytest.raises(InputError, match=r"two runs or more .*, got 1"):
         merge([a], out=shards / "merged")
     with pytest.raises(InputError, match="given twice"):
         merge([a, shards / "b" / ".." / "a"], out=shards / "merged")

@@ -14,6 +14,7 @@ from evolute import api
 from evolute.cli import main
 from evolute.errors import InputError, RecipeError
 from evolute.evolve.budget import Limits
+from evolute.ledger import Reader
 from evolute.models.loopback import LoopbackServer
 from evolute.pipeline.provarms import write_arm
 from evolute.pipeline.proving import prove
@@ -325,15 +326,20 @@ def test_what_is_wrong_is_said_before_anything_is_done(recipe, tmp_path, setting
     assert not list(Path(tmp_path).rglob("*.safetensors"))
 
 
-def test_a_bound_stops_it_and_the_same_command_goes_on(recipe, tmp_path):
-    """Held at the calls of one stage; what was answered is there the next time, and is not paid for again."""
+def test_a_bound_stops_it_and_the_same_command_goes_on(recipe, proved, tmp_path):
+    """Held at the calls of all stages; what was answered is there the next time, and is not paid for again."""
     stopped = prove(recipe, out=tmp_path / "out", limits=Limits(calls=10))
     assert stopped.proof is None
     assert stopped.stopped.startswith("--max-calls")
     assert api.status(tmp_path / "out" / "run").calls >= 10
-    further = prove(recipe, out=tmp_path / "out", limits=Limits(calls=60))
-    assert further.stopped.startswith("--max-calls")
-    assert api.status(tmp_path / "out" / "run").calls <= 60
+    bound = api.status(proved.folder / "run").calls + 3
+    further = prove(recipe, out=tmp_path / "out", limits=Limits(calls=bound))
+    assert further.stopped == f"--max-calls {bound} is reached"
+    evolved = api.status(tmp_path / "out" / "run")
+    with Reader(tmp_path / "out" / "answers") as reader:
+        answered = sum(part.calls for part in reader.totals())
+    assert evolved.pending == 0
+    assert evolved.calls + answered == bound
 
 
 @pytest.mark.marathon

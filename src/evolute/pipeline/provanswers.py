@@ -72,6 +72,8 @@ class Answering:
         self._responder, self._folder = proving.responder, folder
         self._sampling = Sampling(proving.responder.sampling, proving.seed)
         self._limits, self._watch = limits, watch
+        self.cost: float | None = 0.0
+        """What the ledger's answers have cost, in US dollars; None where nobody knows."""
         self.encoding = Encoding.of(proving)
 
     def more(self, rows: Sequence[Row], answered: Answered) -> None:
@@ -88,6 +90,7 @@ class Answering:
                 lambda: generate(ledger, spec, asked, 1, self._sampling, budget, self._watch, role=ROLE),
                 lambda: budget.close(INTERRUPTED),
             )
+        self.cost = budget.progress.cost
         answered.stopped = answers.stopped
         if answers.left and not answers.stopped:
             answered.stopped = f"{answers.left:,} answers could not be had ({answers.why_left})"

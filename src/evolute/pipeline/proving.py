@@ -34,7 +34,7 @@ from evolute.pipeline.provpools import (
 from evolute.pipeline.provscores import BASE, Model, check_evaluation, parts_of
 from evolute.pipeline.reading import dataset
 from evolute.pipeline.settings import check_address, check_same, read_settings, write_settings
-from evolute.pipeline.suites import run_suite
+from evolute.pipeline.suites import Spending, run_suite
 from evolute.pipeline.summary import prices_of, run_recipe, summarise
 from evolute.recipe.proving import Proving, resolve_proof
 from evolute.recipe.trainingfiles import resolve_training
@@ -88,7 +88,8 @@ def prove(
         recipe: a proof's recipe: a shipped one's name, or a file (docs/prove.md).
         out: the proof's folder; default: the recipe's.
         settings: recipe fields by dotted path, on top of it.
-        limits: bounds on what each stage may spend: evolving, answering, and evaluating.
+        limits: bounds on what the stages may spend together: evolving (not what `run` names), answering, evaluating.
+            Training stops for none, and its minutes count.
         watch: shows the progress.
         say: told what is being done.
 
@@ -102,15 +103,18 @@ def prove(
     folder, limits = Path(out) if out else proving.folder, limits or Limits()
     check(proving)
     _begin(proving, folder)
+    spent = Spending()
     say("1 of 5, evolve")
-    material, stopped = _material(proving, folder, limits, watch, say)
-    if material is None:
-        return Proved(folder, stopped=stopped)
+    material, stopped = _material(proving, folder, limits, spent, watch, say)
+    left = spent.left_of(limits)
+    if material is None or isinstance(left, str):
+        return Proved(folder, stopped=stopped or str(left))
     say("2 of 5, answer: one responder for all")
-    answering = Answering(proving, folder / "answers", limits, watch)
+    answering = Answering(proving, folder / "answers", left, watch)
     answered = answer(material, proving, answering)
+    spent.add(folder / "answers", answering.cost)
     if answered.stopped:
-        return Proved(folder, stopped=answered.stopped)
+        return Proved(folder, stopped=Spending.told(answered.stopped, limits))
     arms, versus = arms_of(material.pools, answered.examples, proving.arms.examples)
     _check_arms(arms, answered)
     say(f"3 of 5, train: {len(arms)} arms, {len(proving.training.seeds)} time(s) each")
@@ -120,7 +124,7 @@ def prove(
     models = [Model(BASE, BASE, find_model(proving.base).path), *(one.model for one in trained)]
     parts = list(parts_of(proving, models, held, answering.encoding, folder / "evaluations", watch, say))
     (folder / "evaluations").mkdir(exist_ok=True)
-    suite = run_suite(f"{proving.name}: all models", parts, folder / "evaluations", limits, say)
+    suite = run_suite(f"{proving.name}: all models", parts, folder / "evaluations", limits, say, spent=spent)
     if suite.stopped:
         return Proved(folder, stopped=suite.stopped)
     say("5 of 5, compare")
@@ -158,7 +162,7 @@ def _begin(proving: Proving, folder: Path) -> None:
 
 
 def _material(
-    proving: Proving, folder: Path, limits: Limits, watch: Watch | None, say: Say
+    proving: Proving, folder: Path, limits: Limits, spent: Spending, watch: Watch | None, say: Say
 ) -> tuple[Material | None, str]:
     run = Path(proving.run) if proving.run else folder / "run"
     if proving.evolution is not None:
@@ -167,6 +171,7 @@ def _material(
             _seed_files(evolution.seeds), out=run, recipe=evolution.recipe, settings=evolution.settings,
             limits=limits, watch=watch, say=say,
         )  # fmt: skip
+        spent.add(run, summary.cost)
         if summary.stopped or summary.pending:
             return None, summary.stopped or f"{summary.pending:,} seeds could not be finished"
     return read_material(proving, run), ""

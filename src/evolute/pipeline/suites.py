@@ -115,18 +115,20 @@ def run_suite(
     out: Path,
     limits: Limits,
     say: Callable[[str], None] = lambda remark: None,
+    *,
+    spent: Spending | None = None,
 ) -> Suite:
     """Run the parts in order, and write `evaluation.html` into `out`.
 
     A part that cannot be run is left out, with its reason on the page, and the others go on; a bound that is reached,
     or the user, ends it all. The bounds hold for the parts together. Where cost is bounded, a part that fails ends it
-    all, too: what it has cost is not known.
+    all, too: what it has cost is not known. `spent` is what came before them, and counts as well.
 
     Raises:
         InputError: the page cannot be written.
         MissingExtra: the packages of `evolute[report]` are not installed.
     """
-    done, spent = _Done(), _Spent()
+    done, spent = _Done(), spent or Spending()
     for part in parts:
         say(f"{part.benchmark}: {part.label}")
         try:
@@ -143,10 +145,11 @@ def run_suite(
         if ended.score is not None:
             done.sides.setdefault(part.label, {})[part.benchmark] = ended.score
             done.readings += readings_of(part.folder, ended.score)
-        if ended.stopped:
-            done.left_out[_name(part, parts)] = ended.stopped
-        if ended.stopped.startswith("--max-") or ended.stopped == INTERRUPTED:
-            done.stopped = ended.stopped
+        stopped = Spending.told(ended.stopped, limits)
+        if stopped:
+            done.left_out[_name(part, parts)] = stopped
+        if stopped.startswith("--max-") or stopped == INTERRUPTED:
+            done.stopped = stopped
             break
     card = scorecard(title, done.sides, readings=done.readings, left_out=done.left_out)
     page = write_scorecard(card, out / PAGE) if done.sides else None
@@ -160,8 +163,8 @@ def _name(part: Part, parts: Sequence[Part]) -> str:
 
 
 @dataclass(slots=True)
-class _Spent:
-    """What the parts have spent, in all their sessions."""
+class Spending:
+    """What parts of something larger have spent, in all their sessions, of bounds that hold for it as a whole."""
 
     calls: int = 0
     tokens: int = 0
@@ -170,10 +173,11 @@ class _Spent:
 
     @property
     def minutes(self) -> float:
-        """Since the suite began; of this session alone."""
+        """Since it began; of this session alone."""
         return (monotonic() - self.began) / 60
 
     def add(self, folder: Path, cost: float | None) -> None:
+        """Count what the ledger in a folder has recorded."""
         self.cost += cost or 0.0
         if (folder / "ledger.db").is_file():
             with Reader(folder) as reader:
@@ -191,3 +195,9 @@ class _Spent:
         if gone := next((name for name, value in left.items() if value <= 0), None):
             return f"--max-{gone} {getattr(limits, gone):g} is reached"
         return replace(limits, **left)
+
+    @staticmethod
+    def told(why: str, limits: Limits) -> str:
+        """Why a part stopped, with the bound of the whole in the place of what was left for the part."""
+        name = why.partition(" ")[0].removeprefix("--max-")
+        return why if name == why.partition(" ")[0] else f"--max-{name} {getattr(limits, name):g} is reached"
