@@ -111,15 +111,23 @@ def test_without_the_folder_nothing_is_written(tmp_path) -> None:
         write_configs(Cluster(), tmp_path / "missing")
 
 
-@pytest.mark.torture  # three processes that import torch
+@pytest.mark.marathon  # three processes that import torch
 def test_two_processes_learn_what_one_learns_with_twice_the_batch(tmp_path) -> None:
     pytest.importorskip("trl")
     script = tmp_path / "script.py"
     script.write_text(TWO_LEARN_AS_ONE)
     config = write_configs(Cluster("none", 2, cpu=True, precision="no"), tmp_path)
-    launch = [str(Path(sys.executable).parent / "accelerate"), "launch", "--config_file", str(config)]
+    launch = [
+        str(Path(sys.executable).parent / "accelerate"),
+        "launch",
+        "--main_process_port",
+        "0",
+        "--config_file",
+        str(config),
+    ]
     one = subprocess.run([sys.executable, script, tmp_path, "4"], capture_output=True, text=True, check=True)
-    two = subprocess.run([*launch, script, tmp_path, "2"], capture_output=True, text=True, check=True)
+    two = subprocess.run([*launch, script, tmp_path, "2"], capture_output=True, text=True)
+    assert two.returncode == 0, two.stderr
     (alone,), (together,) = (re.findall(r"LOSSES (\d) (.*)", ran.stdout) for ran in (one, two))
     assert (alone[0], together[0]) == ("1", "2")
     assert [float(x) for x in alone[1].split()] == pytest.approx([float(x) for x in together[1].split()], rel=1e-5)
