@@ -51,6 +51,13 @@ def job(tmp_path):
     return provider, path, told
 
 
+async def answered(provider, path):
+    """The batch's id, and the file with all of its answers."""
+    id = await provider.submit("run-1", path, 5)
+    run_vllm(provider.command(id))
+    return id, path.with_name("run-1.answers.jsonl")
+
+
 async def keys(provider, id):
     return [result.key async for result in provider.results(id)]
 
@@ -71,9 +78,7 @@ async def test_the_command_is_told_once_and_its_answers_end_the_batch(job):
 
 async def test_a_file_that_is_still_being_written_does_not_count(job):
     provider, path, _ = job
-    id = await provider.submit("run-1", path, 5)
-    run_vllm(provider.command(id))
-    answers = path.with_name("run-1.answers.jsonl")
+    id, answers = await answered(provider, path)
     whole = answers.read_bytes()
     lines = whole.splitlines(keepends=True)
     foreign = lines[0].replace(REQUESTS[0].key.hex().encode(), b"ff" * 16)
@@ -93,9 +98,7 @@ async def test_a_file_that_is_still_being_written_does_not_count(job):
 
 async def test_answers_to_something_else_are_said(job):
     provider, path, told = job
-    id = await provider.submit("run-1", path, 5)
-    run_vllm(provider.command(id))
-    answers = path.with_name("run-1.answers.jsonl")
+    id, answers = await answered(provider, path)
     whole = answers.read_bytes()
     answers.write_bytes(whole.replace(b'"custom_id":"', b'"custom_id":"f') + b"garbage\n" + whole[:20])
     assert (await provider.status(id)).done == 0
@@ -123,9 +126,7 @@ async def test_another_process_takes_the_batch_up_and_tells_the_command_again(jo
 
 async def test_giving_up_keeps_what_is_there(job):
     provider, path, _ = job
-    id = await provider.submit("run-1", path, 5)
-    run_vllm(provider.command(id))
-    answers = path.with_name("run-1.answers.jsonl")
+    id, answers = await answered(provider, path)
     answers.write_bytes(b"".join(answers.read_bytes().splitlines(keepends=True)[:3]))
     await provider.cancel(id)
     status = await provider.status(id)

@@ -66,8 +66,8 @@ def cancel_batches(
             )
             in_loop(lambda: _cancel(ledger, recipe), lambda: None)
         left = batches(ledger.reader, only_open=True)
-        still = {batch.id for batch in left}
-        ended = [batch for batch in batches(ledger.reader) if batch.id in {w.id for w in waiting} - still]
+        over = {batch.id for batch in waiting} - {batch.id for batch in left}
+        ended = [batch for batch in batches(ledger.reader) if batch.id in over]
         return Cancelled(len(ended), _requests(ended), sum(batch.answered for batch in ended), _requests(left))
 
 

@@ -193,11 +193,15 @@ class Spending:
             if getattr(limits, name) is not None
         }
         if gone := next((name for name, value in left.items() if value <= 0), None):
-            return f"--max-{gone} {getattr(limits, gone):g} is reached"
+            return _reached(gone, limits)
         return replace(limits, **left)
 
     @staticmethod
     def told(why: str, limits: Limits) -> str:
         """Why a part stopped, with the bound of the whole in the place of what was left for the part."""
-        name = why.partition(" ")[0].removeprefix("--max-")
-        return why if name == why.partition(" ")[0] else f"--max-{name} {getattr(limits, name):g} is reached"
+        bound = why.partition(" ")[0]
+        return _reached(bound.removeprefix("--max-"), limits) if bound.startswith("--max-") else why
+
+
+def _reached(name: str, limits: Limits) -> str:
+    return f"--max-{name} {getattr(limits, name):g} is reached"

@@ -14,6 +14,7 @@ from evolute.recipe import Recipe
 from evolute.records import tagged_hash
 from evolute.scale.segments import (
     CALLS,
+    CALLS_OF,
     EXECUTIONS,
     LINEAGES,
     call_rows,
@@ -80,7 +81,7 @@ class Collector:
         marks = ", ".join("?" * len(keys))
         seeds = {
             seed
-            for call in ("evolve_call", "judge_call", "respond_call")
+            for call in CALLS_OF
             for (seed,) in reader.select(f"SELECT DISTINCT seed FROM candidates WHERE {call} IN ({marks})", *keys)
         }
         otherwise = [seed for seed in sorted(seeds) if _grown_otherwise(self._ledger, recipe, seed)]

@@ -139,7 +139,7 @@ class OnRay:
         sink = Sink(place_of(self.sink, ledger.run))
         collector = Collector(ledger, sink, fingerprint)
         introduce(ledger, recipe, craft)
-        shards_in(sink, ledger.reader)  # before anything of another run's is taken in
+        there = shards_in(sink, ledger.reader)  # before anything of another run's is taken in
         name = _claim(sink, ledger, recipe, craft)
         collector.hand_over()
         if taken := collector.collect():
@@ -153,7 +153,7 @@ class OnRay:
         await asyncio.to_thread(stack.enter_context, connect(self.address))
         progress.note = progress.note.replace("waiting for Ray", "")
         workers = self.workers or _default_workers(self.address)
-        shards = cut(ledger.reader, sink, self.shard or size_for(ledger.reader.seed_count(), workers))
+        shards = cut(ledger.reader, sink, self.shard or size_for(ledger.reader.seed_count(), workers), there)
         job = Job(recipe, craft, name, sink.url, self.local_disk, budget.limits, self.ship_calls, self.ship_seconds)
         while not budget.why:
             todo = [(shard, left) for shard in shards if (left := shard.unfinished(ledger.reader))]

@@ -17,12 +17,11 @@ from evolute.pipeline.merging import Merged
 from evolute.pipeline.summary import DATASET, summarise
 from evolute.recipe import resolve
 from evolute.scale.collecting import Collector
-from evolute.scale.segments import SEEDS, decode, put_seeds
+from evolute.scale.segments import CALLS_OF, SEEDS, decode, put_seeds
 from evolute.scale.sink import Sink, place_of
 from evolute.scale.worker import RUN_FILE
 
-_CALLS = ("evolve_call", "judge_call", "respond_call")
-_TORN = " OR ".join(f"{call} NOT IN (SELECT key FROM calls)" for call in _CALLS)
+_TORN = " OR ".join(f"{call} NOT IN (SELECT key FROM calls)" for call in CALLS_OF)
 
 
 def merge_sink(url: str, *, out: str | Path, say: Callable[[str], None] = lambda remark: None) -> Merged:

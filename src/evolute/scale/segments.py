@@ -16,6 +16,8 @@ from evolute.errors import LedgerDamaged, MissingExtra
 from evolute.ledger import Reader
 
 CALLS, EXECUTIONS, LINEAGES, SEEDS = "calls", "executions", "lineages", "seeds"
+CALLS_OF = ("evolve_call", "judge_call", "respond_call")
+"""The columns of a candidate that name a call."""
 
 _TEXT, _BLOB, _WHOLE, _REAL = "string", "binary", "int64", "float64"
 _ANSWER = {
@@ -41,7 +43,7 @@ _CALL_ROWS = f"""SELECT c.id, c.key, c.role, m.identity, m.name, m.share, {", ".
     FROM calls c LEFT JOIN models m ON m.id = c.model WHERE c.id > ?"""
 _USED = """SELECT d.{} FROM candidates d JOIN lineages l ON l.seed = d.seed AND l.why IS NULL WHERE d.{} IS NOT NULL"""
 _OPEN_CALLS = f"""{_CALL_ROWS} AND c.key NOT IN ({
-    " UNION ALL ".join(_USED.format(call, call) for call in ("evolve_call", "judge_call", "respond_call"))
+    " UNION ALL ".join(_USED.format(call, call) for call in CALLS_OF)
 }) ORDER BY c.id LIMIT ?"""
 _SEED_ROWS = """SELECT s.position, s.id, s.instruction, s.input, s.response, s.system, s.history, o.path, s.line
     FROM seeds s LEFT JOIN sources o ON o.id = s.source WHERE s.position BETWEEN ? AND ? ORDER BY s.position"""

@@ -85,14 +85,16 @@ def shards_in(sink: Sink, reader: Reader) -> list[Shard]:
     return shards
 
 
-def cut(reader: Reader, sink: Sink, size: int) -> list[Shard]:
+def cut(reader: Reader, sink: Sink, size: int, there: Sequence[Shard] | None = None) -> list[Shard]:
     """All shards of a run: those that the sink has, and the seeds behind these in new ones of `size`, written there.
+
+    `there` are the first ones, as `shards_in` gave them; None: they are looked for.
 
     Raises:
         InputError: the sink holds shards of other seeds.
         LedgerError: the sink cannot be read or written.
     """
-    shards = shards_in(sink, reader)
+    shards = shards_in(sink, reader) if there is None else [*there]
     after = max((shard.last for shard in shards), default=0)
     for first, last in _ranges(after, reader.last_position(), size):
         shard = Shard(first, last, digest(reader, first, last))
